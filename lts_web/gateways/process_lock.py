@@ -1,0 +1,55 @@
+"""Which processes live: each holds a file lock that the operating system drops when it dies.
+
+A lease in the database names its owner; whether that owner still lives is read here, so that a
+killed owner's lease is free at once and a living one (even a stopped one) is never robbed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
+
+
+class ProcessOwner:
+    """This process as an owner of leases. Close it to give up everything at once."""
+
+    def __init__(self, locks_dir: Path, kind: str) -> None:
+        host = _UNSAFE.sub("-", socket.gethostname())[:30] or "host"
+        self.host = host
+        self.name = f"{kind}-{host}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._locks_dir = locks_dir
+        self._lock = FileLock(self._path(self.name), mode=0o600)
+        self._lock.acquire(blocking=False)
+
+    def alive(self, name: str) -> bool | None:
+        """Return whether the named owner lives; None where its lock cannot be judged from here."""
+        if name == self.name:
+            return True
+        if f"-{self.host}-" not in name:
+            return None
+        path = self._path(name)
+        if not path.exists():
+            return False
+        probe = FileLock(path)
+        try:
+            probe.acquire(blocking=False)
+        except Timeout:
+            return True
+        probe.release()
+        path.unlink(missing_ok=True)
+        return False
+
+    def close(self) -> None:
+        """Let go of the lock; every lease of this owner is free from now on."""
+        self._lock.release()
+        self._path(self.name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._locks_dir / f"owner-{_UNSAFE.sub('-', name)}.lock"
