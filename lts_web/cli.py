@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -88,8 +89,13 @@ def _announce(invocation: Invocation, line: str) -> None:
 
 def _prepare_installation(invocation: Invocation, loaded: Loaded) -> None:
     """Bring the database up to date and see that there is an administrator."""
-    for area, action in (("database", "upgrade"), ("users", "first_administrator")):
-        result = _area(area)(loaded, action=action)
+    steps: tuple[tuple[str, dict[str, object]], ...] = (
+        ("database", {"action": "upgrade"}),
+        ("users", {"action": "first_administrator"}),
+        ("demo", {"only_if_wanted": True}),
+    )
+    for area, options in steps:
+        result = _area(area)(loaded, **options)
         if result.exit_code:
             raise supervisor.SupervisorError(" ".join(result.lines), result.exit_code)
         for line in result.lines if not invocation.quiet else ():
@@ -107,21 +113,22 @@ supervised = click.option(
 @click.pass_obj
 def serve(invocation: Invocation, ready_file: Path | None) -> int:
     """Run the web server alone."""
-    from lts_web.wiring import build_web  # noqa: PLC0415
+    from lts_web.wiring import build_core  # noqa: PLC0415
 
     loaded, stop = _start_process(invocation, "web", ready_file)
     settings = loaded.settings
-    application = build_web(loaded)
+    server = partial(
+        processes.serve,
+        host=settings.host,
+        port=settings.port,
+        threads=settings.web_threads,
+        body_limit_bytes=settings.request_body_limit_mb * 1024 * 1024,
+        stop=stop,
+        on_ready=processes.ready_signal(ready_file),
+    )
     try:
-        return processes.serve(
-            application,
-            host=settings.host,
-            port=settings.port,
-            threads=settings.web_threads,
-            body_limit_bytes=settings.request_body_limit_mb * 1024 * 1024,
-            stop=stop,
-            on_ready=processes.ready_signal(ready_file),
-        )
+        build_core(loaded, stop, server).start()
+        return stop.exit_code
     except OSError as error:
         reason = supervisor.address_error(settings.host, settings.port, error)
         raise supervisor.SupervisorError(reason) from None
@@ -137,7 +144,7 @@ def worker(invocation: Invocation, ready_file: Path | None) -> int:
 
     loaded, stop = _start_process(invocation, "worker", ready_file)
     return processes.work(
-        build_worker(loaded, stop.request_restart),
+        build_worker(loaded, stop),
         threads=loaded.settings.worker_threads,
         stop=stop,
         on_ready=processes.ready_signal(ready_file),

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError as DatabaseError
 from sqlalchemy.orm import Session
+
+__all__ = ["Database", "DatabaseError", "Session", "make_engine"]
 
 BUSY_TIMEOUT_MILLISECONDS = 15_000
 
@@ -37,6 +40,7 @@ class Database:
         """Open a read transaction: one consistent snapshot, nothing can be written."""
         with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
             yield session
+            session.expunge_all()  # a rollback expires rows, and these are read after it
             session.rollback()
 
     def close(self) -> None:

@@ -291,8 +291,10 @@ class Book:
             and order.ticket.arrives_at < closes_at
         ]
         for order in sorted(due, key=lambda order: (order.closes is None, order.id)):
-            time = max(opens_at, order.ticket.arrives_at)
-            self.fill_order(order, bars[order.ticket.series].open, time)
+            # The fill of one close cancels the others of its trade.
+            if order.id in self.orders:
+                time = max(opens_at, order.ticket.arrives_at)
+                self.fill_order(order, bars[order.ticket.series].open, time)
         for trade in sorted(self.trades.values(), key=lambda trade: trade.id):
             if trade.series in bars:
                 self._test_protection(trade, bars[trade.series], opens_at)

@@ -41,7 +41,7 @@ def to_decimal(value: object) -> Decimal | None:
     else:
         try:
             number = Decimal(repr(float(value)) if isinstance(value, float) else str(value).strip())
-        except InvalidOperation:
+        except (InvalidOperation, ValueError):  # ValueError: an int of thousands of digits
             return None
     return number if number.is_finite() else None
 
@@ -60,18 +60,19 @@ class RateTable:
     def rate(self, source: str, target: str) -> Decimal | None:
         """Return how many units of `target` one unit of `source` is worth, or None if unknown.
 
-        A direct pair wins over an inverted one, and both over a chain through one hub currency.
+        A direct pair wins over an inverted one, and both over a chain through one hub currency. A
+        rate too small for its twelve decimals is unknown, not zero.
         """
         if source == target:
             return ONE
         direct = self._pair(source, target)
         if direct is not None:
-            return round_rate(direct)
+            return round_rate(direct) or None
         for hub in HUBS:
             if hub not in (source, target):
                 first, second = self._pair(source, hub), self._pair(hub, target)
                 if first is not None and second is not None:
-                    return round_rate(first * second)
+                    return round_rate(first * second) or None
         return None
 
     def _pair(self, source: str, target: str) -> Decimal | None:

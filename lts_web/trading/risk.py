@@ -9,7 +9,7 @@ written.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from lts_web.trading.codes import DENIAL_SENTENCES, DenialCode
@@ -47,6 +47,7 @@ class AssetPosition:
     entry_price: Decimal
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
+    opened_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,8 @@ def _sized_and_limited(
 ) -> Verdict:
     if decision.units is not None and not (decision.units.is_finite() and decision.units > 0):
         return deny(DenialCode.UNITS_INVALID, trace=trace)
+    if decision.units is not None and decision.units > instrument.maximum_units:
+        return deny(DenialCode.UNITS_ABOVE_MAXIMUM, trace=trace)
     leverage = min(limits.max_leverage, state.leverage)
     sized = size_order(
         instrument,

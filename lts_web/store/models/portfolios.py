@@ -17,6 +17,7 @@ PORTFOLIO_STATUSES = ("inactive", "active", "archived")
 FEEDS = ("replay", "live")
 MODES = ("off", "shadow", "approve", "automatic")
 ORIGINS = ("stored", "synthetic")
+DATASET_STATES = ("importing", "ready")
 
 
 class PortfolioRecord(Record):
@@ -111,6 +112,7 @@ class DatasetRecord(Record):
     instrument: Mapped[str] = mapped_column(String(7))
     timeframe: Mapped[str] = mapped_column(String(4))
     origin: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(String(10), default="ready")
     seed: Mapped[int | None]
     start_price: Mapped[Decimal | None] = mapped_column(price_type())
     starts_at: Mapped[datetime | None]
@@ -125,6 +127,7 @@ class DatasetRecord(Record):
 
     __table_args__ = (
         CheckConstraint(one_of("origin", ORIGINS), name="origin"),
+        CheckConstraint(one_of("state", DATASET_STATES), name="state"),
         CheckConstraint(one_of("timeframe", TIMEFRAMES), name="timeframe"),
         CheckConstraint("length(instrument) = 7", name="instrument"),
         CheckConstraint(

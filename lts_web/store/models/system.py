@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from lts_web.store.base import Record, one_of
 from lts_web.store.types import money_type
 
-PLUGIN_STATES = ("loaded", "broken")
+PLUGIN_STATES = ("ready", "broken")
 
 
 class ConfigurationRecord(Record):

@@ -1,0 +1,1 @@
+"""Logging in and out, and the choice of light or dark."""

@@ -1,0 +1,1 @@
+"""The first page: is it running, what is it worth, is anything wrong."""

@@ -1,0 +1,1 @@
+"""Portfolios: the list, the page of one, its parts and its buttons."""

@@ -1,0 +1,1 @@
+"""What LTS says about itself: plugins, help and the live poll."""

@@ -1,0 +1,298 @@
+"""A whole backtest over loaded bars, as the worker's cycle would have traded them.
+
+At each bar's close the strategy decides; its answer goes through the boundary, sizing and risk to
+a request, which the matching engine fills at the next bar's open. The same steps in the same order
+as a cycle, on an account in memory, so that a replay of the same bars gives the same fills. The
+loop is written for speed: dictionaries are copied from templates, and the book is called only
+where a bar can change it (see `bar_replay`). Nothing here reads a file, a clock or a venue.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from lts_web.plugins.bars_view import BarsView
+from lts_web.plugins.boundary import AssetInputs, PositionInput, asset_data, read_decision
+from lts_web.plugins.broker.bar_replay import (
+    MONEY_SCALE,
+    BarReplay,
+    Market,
+    calendar_week,
+    exact,
+    exact_bar,
+)
+from lts_web.plugins.broker.bar_table import timeframe_name
+from lts_web.plugins.runner import AnswerInvalid
+from lts_web.trading.calendar import is_open
+from lts_web.trading.costs import CostModel
+from lts_web.trading.decisions import Close, Hold, Open, action_of
+from lts_web.trading.instruments import Side
+from lts_web.trading.market import MarketView, Quote
+from lts_web.trading.matching import Book, CloseTicket, OpenTrade, Ticket, TransactionKind
+from lts_web.trading.money import ZERO, RateTable
+from lts_web.trading.orders import Approved, Verdict
+from lts_web.trading.risk import (
+    AssetPosition,
+    RiskLimits,
+    RiskState,
+    review_close,
+    review_open,
+)
+
+Decide = Callable[[dict[str, Any], dict[str, Any]], Any]
+
+# Stand-alone there is one asset in one portfolio; these are their ids.
+ASSET_ID = PORTFOLIO_ID = 1
+_USUAL_HOLDS = ({"action": "none"}, {"action": "none", "parameters": {}})
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a simulation trades on; money in `currency`. The one asset gets the whole balance."""
+
+    market: Market
+    initial_cash: Decimal
+    currency: str
+    costs: CostModel
+    leverage: Decimal
+    limits: RiskLimits = field(default_factory=RiskLimits)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+class DrawdownGauge:
+    """The deepest relative fall of equity below its highest value so far, at bar closes."""
+
+    __slots__ = ("peak", "worst")
+
+    def __init__(self, start: int) -> None:
+        self.peak = start
+        self.worst = 0.0
+
+    def see(self, equity: int) -> None:
+        """Take in one value of equity, in any unit."""
+        if equity >= self.peak:
+            self.peak = equity
+        elif self.peak > 0:
+            fall = (self.peak - equity) / self.peak
+            if fall > self.worst:
+                self.worst = fall
+
+
+class Simulation:
+    """One run of a strategy's `decide` over a market."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.book = Book(setup.currency, setup.initial_cash)
+        self.replay = BarReplay(setup.market, self.book)
+        self.drawdown = DrawdownGauge(int(setup.initial_cash * MONEY_SCALE))
+        self.codes: Counter[str] = Counter()
+        self._scale = 10**setup.market.instrument.price_precision
+        self._half_spread = half_spread_points(setup)
+        self._orders = 0
+        # Rebuilt whenever the book has changed.
+        self._asset: dict[str, Any] = {}
+        self._position: dict[str, Any] | None = None
+        self._balance = 0
+
+    def run(self, decide: Decide) -> None:
+        """Let all bars pass, and ask for a decision at the close of each.
+
+        What the strategy raises goes through to the caller; an answer that cannot be read counts
+        as PLUGIN_ANSWER_INVALID and the run goes on, as a cycle would.
+        """
+        replay, columns = self.replay, self.setup.market.columns
+        opens, highs, lows, closes = columns.opens, columns.highs, columns.lows, columns.closes
+        scale, half = self._scale, self._half_spread
+        spread = 2 * half / scale
+        width = columns.timeframe_seconds
+        step, now, expected = timedelta(seconds=width), datetime.fromtimestamp(0, UTC), -1
+        week_end = next_week = 0
+        self._take_stock()
+        for index, opened in enumerate(columns.times):
+            if opened >= next_week:
+                week_end, next_week = calendar_week(opened)
+            replay.passed = index
+            high, low, close = highs[index], lows[index], closes[index]
+            if opened < week_end:
+                if replay.waiting or low <= replay.lower or high >= replay.upper:
+                    replay.pass_bar(index)
+                    self._take_stock()
+                replay.marked = index
+            # Adding to a time is several times cheaper than making one.
+            now = now + step if opened == expected else datetime.fromtimestamp(opened + width, UTC)
+            expected = opened + width
+            asset = self._asset.copy()
+            if self._position is None:
+                asset["open_positions"] = []
+            else:
+                self._revalue(asset)
+            points = round(close * scale)
+            market = {
+                "time": now,
+                "open": opens[index],
+                "high": high,
+                "low": low,
+                "close": close,
+                "bid": (points - half) / scale,
+                "ask": (points + half) / scale,
+                "spread": spread,
+                "bars": BarsView(columns, index),
+                "predictions": [],
+            }
+            answer = decide(asset, market)
+            if type(answer) is not dict or answer not in _USUAL_HOLDS:
+                self._act(answer, index, now, market_open=opened < week_end)
+        self.codes["none"] += len(columns) - self.codes.total()
+
+    # --- what the strategy sees ---------------------------------------------------------------
+
+    def _take_stock(self) -> None:
+        """Rebuild the templates from the book, and take its balance for the drawdown."""
+        book, setup = self.book, self.setup
+        self._balance = int(book.balance * MONEY_SCALE)
+        self._asset = asset_data(
+            AssetInputs(
+                asset_id=ASSET_ID,
+                portfolio_id=PORTFOLIO_ID,
+                instrument=setup.market.instrument,
+                timeframe=timeframe_name(setup.market.columns.timeframe_seconds),
+                capital=max(book.balance, ZERO),
+                equity=book.balance,
+                currency=setup.currency,
+                positions=tuple(_position_input(trade) for trade in book.trades.values()),
+                parameters=setup.parameters,
+            )
+        )
+        positions = self._asset["open_positions"]
+        self._position = positions[0] if positions else None
+        if self._position is None:
+            self.drawdown.see(self._balance)
+
+    def _revalue(self, asset: dict[str, Any]) -> None:
+        """Write the open position at the last price, and the equity that follows, into `asset`."""
+        assert self._position is not None
+        unrealized = self.replay.unrealized()
+        equity = self._balance + unrealized
+        self.drawdown.see(equity)
+        position = self._position.copy()
+        # An integer divided by ten thousand is the float nearest to the booked amount.
+        position["unrealized_pnl"] = unrealized / MONEY_SCALE
+        asset["equity"] = equity / MONEY_SCALE
+        asset["open_positions"] = [position]
+
+    # --- what it decided ----------------------------------------------------------------------
+
+    def _act(self, answer: object, index: int, now: datetime, *, market_open: bool) -> None:
+        """Carry a decision through risk to the book, and count what became of it."""
+        try:
+            decision = read_decision(answer)
+        except AnswerInvalid as error:
+            self.codes[error.code.value] += 1
+            return
+        if isinstance(decision, Hold):
+            return
+        self.replay.mark()
+        columns, instrument = self.setup.market.columns, self.setup.market.instrument
+        points = round(columns.closes[index] * self._scale)
+        view = MarketView(
+            instrument=instrument.name,
+            now=now,
+            bar=exact_bar(columns, index),
+            quote=Quote(
+                now,
+                exact((points - self._half_spread) / self._scale),
+                exact((points + self._half_spread) / self._scale),
+            ),
+            has_new_bar=True,
+            market_open=market_open and is_open(now),
+            origin="stored",
+        )
+        verdicts = self._review(decision, view)
+        outcomes = [self._place(verdict, now) for verdict in verdicts]
+        code = next((outcome for outcome in outcomes if outcome is not None), action_of(decision))
+        self.codes[code] += 1
+        self.replay.rearm()
+
+    def _review(self, decision: Open | Close, view: MarketView) -> list[Verdict]:
+        setup, book = self.setup, self.book
+        equity = book.balance + Decimal(self.replay.unrealized()) / MONEY_SCALE
+        state = RiskState(
+            capital=max(book.balance, ZERO),
+            equity=equity,
+            free_margin=equity - book.margin_used(),
+            # Neither a position nor an order of this one asset lets an entry come so far.
+            exposure=ZERO,
+            open_positions=len(book.trades),
+            positions=tuple(_asset_position(trade) for trade in book.trades.values()),
+            order_in_flight=bool(book.orders),
+            account_currency=setup.currency,
+            leverage=setup.leverage,
+        )
+        instrument = setup.market.instrument
+        if isinstance(decision, Close):
+            return review_close(decision, view, instrument, state, setup.limits)
+        rates = RateTable(book.prices)
+        return [review_open(decision, view, instrument, state, setup.limits, rates)]
+
+    def _place(self, verdict: Verdict, now: datetime) -> str | None:
+        """Give an approved intent to the book; return the code of a refusal, ours or its own."""
+        if not isinstance(verdict, Approved):
+            return verdict.code.value
+        intent = verdict.intent
+        self._orders += 1
+        client_id = f"sim-{self._orders}"
+        if intent.trade_id is not None:
+            line = self.book.close(CloseTicket(client_id, int(intent.trade_id), now, now))
+        else:
+            line = self.book.submit(
+                Ticket(
+                    client_id=client_id,
+                    instrument=intent.instrument,
+                    series=intent.instrument,
+                    units=intent.units,
+                    requested_at=now,
+                    arrives_at=now,
+                    stop_loss=intent.stop_loss,
+                    take_profit=intent.take_profit,
+                    costs=self.setup.costs,
+                    leverage=self.setup.leverage,
+                )
+            )
+        return line.reason if line.kind is TransactionKind.REJECT else None
+
+
+def half_spread_points(setup: Setup) -> int:
+    """Return half the spread in price steps, rounded up: against the trader on both sides."""
+    instrument = setup.market.instrument
+    steps = setup.costs.spread_pips * instrument.pip / instrument.price_step / 2
+    return int(steps.to_integral_value(ROUND_CEILING))
+
+
+def _position_input(trade: OpenTrade) -> PositionInput:
+    return PositionInput(
+        position_id=trade.id,
+        side=Side.of_units(trade.units).position,
+        units=abs(trade.units),
+        entry_price=trade.price,
+        stop_loss=trade.stop_loss,
+        take_profit=trade.take_profit,
+        unrealized_pnl=ZERO,
+        opened_at=trade.opened_at,
+    )
+
+
+def _asset_position(trade: OpenTrade) -> AssetPosition:
+    return AssetPosition(
+        position_id=trade.id,
+        trade_id=str(trade.id),
+        units=trade.units,
+        entry_price=trade.price,
+        stop_loss=trade.stop_loss,
+        take_profit=trade.take_profit,
+    )

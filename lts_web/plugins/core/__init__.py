@@ -1,0 +1,1 @@
+"""The core family: makes the web application and serves it."""

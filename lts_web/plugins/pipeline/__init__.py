@@ -1,0 +1,1 @@
+"""Pipeline plugins: the order of the steps in a cycle."""

@@ -1,0 +1,1 @@
+"""Portfolio plugins: how capital is shared among the assets."""

@@ -1,0 +1,1 @@
+"""Strategy plugins: what to do with one asset, now."""

@@ -1,0 +1,200 @@
+"""Plugin instances for the cycle: made from stored parameters, connected, cached, given up.
+
+An instance is kept as long as its parameters stay the same and it answers in time. It holds no
+state that matters, so making a new one never changes a decision.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from lts_web.plugins.base import (
+    BrokerPluginBase,
+    PipelinePluginBase,
+    PluginBase,
+    PortfolioPluginBase,
+    StrategyPluginBase,
+)
+from lts_web.plugins.gates import BrokerGate, PortfolioGate, StrategyGate
+from lts_web.plugins.parameters import parameter_rules
+from lts_web.plugins.registry import (
+    ParameterError,
+    PluginUnavailable,
+    Registry,
+    resolve_parameters,
+)
+from lts_web.plugins.runner import PluginCallError, PluginRunner
+from lts_web.services.fencing import FencedVenue
+from lts_web.store.models import AssetRecord, BrokerAccountRecord, PortfolioRecord
+from lts_web.store.venues import Venues
+from lts_web.trading.codes import DenialCode
+from lts_web.trading.ports import Clock, Ports, Series
+
+KEPT = 20_000
+MAKE_TIMEOUT_SECONDS = 30.0
+MASK = "•••"
+
+SystemParameters = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+class PluginNotUsable(Exception):
+    """A plugin cannot be made for this asset; `code` and the message go into its decision."""
+
+    def __init__(self, message: str, code: DenialCode = DenialCode.PLUGIN_UNAVAILABLE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Instances:
+    """Makes and keeps plugin instances. Safe to share between threads."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        system: SystemParameters,
+        runner: PluginRunner,
+        venues: Venues,
+        clock: Clock,
+    ) -> None:
+        self._registry = registry
+        self._system = system
+        self.runner = runner
+        self._venues = venues
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, ...], PluginBase] = OrderedDict()
+        self._leverages: WeakKeyDictionary[PluginBase, Decimal] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def strategy(self, asset: AssetRecord, timeout_seconds: float) -> StrategyGate:
+        """Return the asset's strategy; PluginNotUsable says why there is none."""
+        plugin = self._instance(
+            "strategy",
+            asset.strategy_plugin,
+            f"asset:{asset.id}",
+            asset.strategy_config,
+            Ports(clock=self._clock),
+        )
+        return StrategyGate(cast("StrategyPluginBase", plugin), self.runner, timeout_seconds)
+
+    def broker(
+        self,
+        asset: AssetRecord,
+        account: BrokerAccountRecord,
+        series: Series | None,
+        timeout_seconds: float,
+    ) -> BrokerGate:
+        """Return the asset's broker on its account; PluginNotUsable says why there is none."""
+        venue = None
+        if account.kind == "simulated":
+            venue = FencedVenue(self._venues.venue(account.venue_key), self._clock)
+        plugin = self._instance(
+            "broker",
+            asset.broker_plugin,
+            f"asset:{asset.id}:{series.key if series is not None else ''}",
+            asset.broker_config,
+            Ports(
+                clock=self._clock,
+                venue=venue,
+                series=series.key if series is not None else "",
+                account_currency=account.currency,
+            ),
+        )
+        gate = BrokerGate(cast("BrokerPluginBase", plugin), self.runner, timeout_seconds)
+        if account.kind != "simulated" and gate.capabilities == frozenset({"basic"}):
+            raise PluginNotUsable(
+                f"The broker plugin {asset.broker_plugin!r} keeps no log of what it did, so it "
+                f"may trade simulated accounts only.",
+                DenialCode.BASIC_BROKER_ON_REAL_ACCOUNT,
+            )
+        return gate
+
+    def leverage(self, gate: BrokerGate, instrument: str) -> Decimal:
+        """Return the venue's leverage; PluginNotUsable if a parameter contradicts the instrument.
+
+        Asked once of each instance, since neither can change in its life.
+        """
+        known = self._leverages.get(gate.plugin)
+        if known is not None:
+            return known
+        try:
+            problem = gate.check_instrument(instrument)
+            if problem:
+                raise PluginNotUsable(problem)
+            known = self._leverages[gate.plugin] = gate.leverage()
+        except PluginCallError as error:
+            raise PluginNotUsable(str(error), error.code) from error
+        return known
+
+    def portfolio(self, portfolio: PortfolioRecord, timeout_seconds: float) -> PortfolioGate:
+        """Return the portfolio's allocator; PluginNotUsable says why there is none."""
+        plugin = self._instance(
+            "portfolio",
+            portfolio.portfolio_plugin,
+            f"portfolio:{portfolio.id}",
+            portfolio.portfolio_config,
+            Ports(clock=self._clock),
+        )
+        return PortfolioGate(cast("PortfolioPluginBase", plugin), self.runner, timeout_seconds)
+
+    def pipeline(self, name: str, scope: str, config: Mapping[str, Any]) -> PipelinePluginBase:
+        """Return a pipeline; PluginNotUsable says why there is none."""
+        plugin = self._instance("pipeline", name, scope, config, Ports(clock=self._clock))
+        return cast("PipelinePluginBase", plugin)
+
+    def give_up(self, plugin: PluginBase) -> None:
+        """Forget an instance that did not answer in time; the next use makes a new one."""
+        with self._lock:
+            for key in [key for key, kept in self._kept.items() if kept is plugin]:
+                del self._kept[key]
+
+    def snapshot(self, family: str, name: str, scope: str, plugin: PluginBase) -> dict[str, Any]:
+        """Return the plugin's debug information, its secrets masked."""
+        rules = parameter_rules(type(plugin))
+        try:
+            debug = self.runner.call(plugin.get_debug_info, timeout_seconds=MAKE_TIMEOUT_SECONDS)
+        except PluginCallError as error:
+            debug = {"error": str(error)}
+        if not isinstance(debug, dict):
+            debug = {"error": "get_debug_info did not return a dictionary"}
+        masked = {
+            str(key): MASK if key in rules and rules[key].secret and value else value
+            for key, value in list(debug.items())[:100]
+        }
+        return {"family": family, "name": name, "scope": scope, "debug": masked}
+
+    def _instance(
+        self, family: str, name: str, scope: str, config: Mapping[str, Any], ports: Ports
+    ) -> PluginBase:
+        key = (family, name, scope, json.dumps(dict(config), sort_keys=True, default=str))
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+                return kept
+        made = self._make(family, name, config, ports)
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+    def _make(self, family: str, name: str, config: Mapping[str, Any], ports: Ports) -> PluginBase:
+        try:
+            cls = self._registry.get(family, name)
+            parameters = resolve_parameters(cls, self._system.get((family, name), {}), config)
+
+            def make() -> PluginBase:
+                plugin = cls(parameters)
+                plugin.connect(ports)
+                return plugin
+
+            return self.runner.call(make, timeout_seconds=MAKE_TIMEOUT_SECONDS)
+        except (PluginUnavailable, ParameterError, PluginCallError) as error:
+            message = f"The {family} plugin {name!r} cannot be used: {error}"
+            raise PluginNotUsable(message[:1000]) from error

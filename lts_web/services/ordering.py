@@ -1,0 +1,366 @@
+"""Write, send, write: how an approved intent becomes an order at the venue, at most once.
+
+T1 commits the intent under the lease's token and reserves its exposure; the broker is called with
+no transaction open; T2 commits what came of it, together with what the venue's log says since. An
+outcome that nobody knows stays `unknown` until the venue has been read; nothing is sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+
+from lts_web.plugins.runner import PluginCallError
+from lts_web.services.booking import (
+    Execution,
+    UnexplainedTransaction,
+    book_execution,
+    book_transactions,
+    mark_accepted,
+    set_status,
+)
+from lts_web.services.fencing import sending_until
+from lts_web.services.runs import AssetRun, CycleRun
+from lts_web.store import cycles as cycle_store
+from lts_web.store import orders as store
+from lts_web.store.audit import write_audit
+from lts_web.store.decisions import decision_record
+from lts_web.store.engine import Database, Session
+from lts_web.store.live import bump, portfolio_topic
+from lts_web.store.models import BrokerAccountRecord, OrderEventRecord, OrderRecord
+from lts_web.trading.codes import DenialCode
+from lts_web.trading.decisions import action_of
+from lts_web.trading.matching import VenueTransaction
+from lts_web.trading.orders import (
+    Confirmed,
+    Denied,
+    NotSent,
+    OrderIntent,
+    OrderKind,
+    OrderStatus,
+    Outcome,
+    Rejected,
+    Unknown,
+    client_order_id,
+)
+from lts_web.trading.ports import Clock
+from lts_web.trading.risk import RiskState, deny, exposure_problem
+
+LEASE_SECONDS = 120
+Reach = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An intent that is committed and may now be sent, once."""
+
+    order_id: int
+    client_order_id: str
+    send_before: datetime
+
+
+class OrderDesk:
+    """The only way from an intent to a broker.
+
+    `reach` is told each step of the protocol by name; trials stop the process there.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        install: str,
+        send_window: timedelta,
+        reach: Reach = lambda _step: None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._install = install
+        self._send_window = send_window
+        self._reach = reach
+
+    def place(self, run: CycleRun, asset: AssetRun, intent: OrderIntent) -> Outcome | None:
+        """Carry one intent through the protocol and return what came of it; None: denied."""
+        written = self.write_intent(run, asset, intent)
+        if isinstance(written, Denied):
+            return None
+        outcome = self._send(run, asset, intent, written)
+        self._reach("send.after")
+        self.write_outcome(run, asset, intent, written, outcome)
+        return outcome
+
+    # --- T1 ---------------------------------------------------------------------------------
+
+    def write_intent(self, run: CycleRun, asset: AssetRun, intent: OrderIntent) -> Written | Denied:
+        """Commit the decision and the order `created`, or the order `denied`, under the lease.
+
+        The limits that several processes share are judged here, under the write lock.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            denied = self._intent_denial(session, run, asset, intent, now)
+            if denied is not None and denied.code is DenialCode.LEASE_LOST:
+                asset.fail(denied.code, denied.detail)
+                return denied
+            order = self._add_order(session, run, asset, intent, now, denied)
+            bump(session, run.user_id, portfolio_topic(run.portfolio_id))
+            self._reach("intent.before_commit")
+        asset.order_ids.append(order.id)
+        self._reach("intent.written")
+        if denied is not None:
+            return denied
+        assert order.client_order_id is not None
+        assert order.send_before is not None
+        return Written(order.id, order.client_order_id, order.send_before)
+
+    def _intent_denial(
+        self,
+        session: Session,
+        run: CycleRun,
+        asset: AssetRun,
+        intent: OrderIntent,
+        now: datetime,
+    ) -> Denied | None:
+        lease = cycle_store.lease_of(session, run.portfolio_id)
+        if run.closed or lease.token != run.lease_token or lease.owner != run.owner:
+            return deny(DenialCode.LEASE_LOST)
+        lease.expires_at = now + timedelta(seconds=LEASE_SECONDS)
+        working = store.working_orders(session, asset.id)
+        if any(order.status == OrderStatus.UNKNOWN.value for order in working):
+            return deny(DenialCode.OUTCOME_UNKNOWN)
+        if working:
+            return deny(DenialCode.ORDER_IN_FLIGHT)
+        position = store.open_position(session, asset.id)
+        if intent.kind is OrderKind.CLOSE:
+            return None if position is not None else deny(DenialCode.NO_OPEN_POSITION)
+        if position is not None:
+            return deny(DenialCode.ASSET_POSITION_OPEN)
+        bound = store.reserved(session, asset.account.id)
+        if bound.open_positions >= asset.limits.max_open_positions:
+            return deny(
+                DenialCode.POSITION_LIMIT,
+                f"{bound.open_positions} positions are open or on their way; "
+                f"{asset.limits.max_open_positions} may be.",
+            )
+        state = self._risk_state(asset, bound)
+        return exposure_problem(state, asset.limits, intent.notional)
+
+    def _risk_state(self, asset: AssetRun, bound: store.Reserved) -> RiskState:
+        account = asset.account
+        equity = account.state.equity if account.state is not None else account.balance
+        return RiskState(
+            capital=asset.capital,
+            equity=equity,
+            free_margin=equity - bound.margin,
+            exposure=bound.exposure,
+            open_positions=bound.open_positions,
+            account_currency=account.currency,
+            leverage=asset.leverage,
+        )
+
+    def _add_order(
+        self,
+        session: Session,
+        run: CycleRun,
+        asset: AssetRun,
+        intent: OrderIntent,
+        now: datetime,
+        denied: Denied | None,
+    ) -> OrderRecord:
+        if denied is not None:
+            asset.outcome, asset.code, asset.detail = "denied", denied.code.value, denied.detail
+        else:
+            asset.outcome, asset.code, asset.detail = "ordered", None, ""
+        if asset.decision_id is None:
+            decision = decision_record(asset, run, now)
+            session.add(decision)
+            session.flush()
+            asset.decision_id = decision.id
+        viewed_at = asset.viewed_at or now
+        order = OrderRecord(
+            portfolio_id=run.portfolio_id,
+            asset_id=asset.id,
+            account_id=asset.account.id,
+            cycle_id=run.id,
+            decision_id=asset.decision_id,
+            position_id=intent.position_id,
+            order_key=f"{run.portfolio_id}:{asset.id}:{run.id}:{intent.kind.value}:"
+            f"{len(asset.order_ids)}",
+            kind=intent.kind.value,
+            origin=intent.origin.value,
+            instrument=intent.instrument,
+            side=intent.side.value,
+            order_type=intent.order_type,
+            status=(OrderStatus.CREATED if denied is None else OrderStatus.DENIED).value,
+            units=intent.units,
+            price=intent.decision_price,
+            stop_loss=intent.stop_loss,
+            take_profit=intent.take_profit,
+            notional=intent.notional,
+            margin=intent.margin,
+            initial_risk=intent.initial_risk,
+            binding_cap=intent.binding_cap,
+            code=denied.code.value if denied is not None else None,
+            detail=denied.detail if denied is not None else "",
+            broker_trade_id=intent.trade_id,
+            last_transaction_id=asset.account.last_transaction_id,
+            lease_token=run.lease_token,
+            send_before=viewed_at + self._send_window if denied is None else None,
+            market_time=run.market_time,
+            created_at=now,
+            updated_at=now,
+        )
+        session.add(order)
+        session.flush()
+        if denied is None:
+            order.client_order_id = client_order_id(self._install, order.id)
+        session.add(
+            OrderEventRecord(
+                order_id=order.id,
+                from_status=None,
+                to_status=order.status,
+                detail=order.detail or f"sized by the cap '{intent.binding_cap}'",
+                market_time=run.market_time,
+                recorded_at=now,
+            )
+        )
+        write_audit(
+            session,
+            actor="worker",
+            action=f"order.{order.status}",
+            object_type="order",
+            object_id=order.id,
+            details={"cycle": run.id, "units": intent.units, "code": order.code},
+            now=now,
+        )
+        return order
+
+    # --- the call ---------------------------------------------------------------------------
+
+    def _send(
+        self, run: CycleRun, asset: AssetRun, intent: OrderIntent, written: Written
+    ) -> Outcome:
+        """Call the broker, unless the lease or the time to send was lost meanwhile."""
+        self._reach("send.before")
+        assert asset.broker is not None
+        with self._database.read() as session:
+            token, owner = cycle_store.lease_token(session, run.portfolio_id)
+        if token != run.lease_token or owner != run.owner or run.closed:
+            return NotSent("another process has taken the portfolio over")
+        if self._clock() >= written.send_before:
+            return NotSent("the time to send had passed")
+        call = asset.broker.open if intent.kind is OrderKind.ENTRY else asset.broker.close
+        with sending_until(written.send_before):
+            return call(intent, written.client_order_id, run.market_time)
+
+    # --- T2 ---------------------------------------------------------------------------------
+
+    def write_outcome(
+        self,
+        run: CycleRun,
+        asset: AssetRun,
+        intent: OrderIntent,
+        written: Written,
+        outcome: Outcome,
+    ) -> None:
+        """Commit the outcome and what the venue's log says since, under the lease's token.
+
+        With the token lost nothing is written: whoever holds the portfolio now reads the venue.
+        """
+        lines = self._read_log(asset) if isinstance(outcome, Confirmed) else []
+        now = self._clock()
+        with self._database.write() as session:
+            lease = cycle_store.lease_of(session, run.portfolio_id)
+            order = session.get_one(OrderRecord, written.order_id)
+            account = session.get_one(BrokerAccountRecord, asset.account.id)
+            if lease.token != run.lease_token:
+                asset.fail(DenialCode.LEASE_LOST, "The portfolio was taken over meanwhile.")
+                return
+            if OrderStatus(order.status) is OrderStatus.CREATED:
+                self._apply(session, run, asset, intent, order, account, outcome, now)
+            try:
+                with session.begin_nested():
+                    book_transactions(session, account, run.user_id, lines, now)
+            except UnexplainedTransaction as problem:
+                account.sync_error = str(problem)
+                asset.account.error = str(problem)
+            asset.account.last_transaction_id = account.last_transaction_id
+            asset.account.balance = account.balance
+            bump(session, run.user_id, portfolio_topic(run.portfolio_id))
+            self._reach("outcome.before_commit")
+        self._reach("outcome.written")
+
+    def _read_log(self, asset: AssetRun) -> list[VenueTransaction]:
+        account = asset.account
+        if not account.has_log or asset.broker is None:
+            return []
+        try:
+            return asset.broker.transactions_since(account.last_transaction_id)
+        except PluginCallError:
+            return []  # the next reconciliation reads it; the order stands as confirmed
+
+    def _apply(
+        self,
+        session: Session,
+        run: CycleRun,
+        asset: AssetRun,
+        intent: OrderIntent,
+        order: OrderRecord,
+        account: BrokerAccountRecord,
+        outcome: Outcome,
+        now: datetime,
+    ) -> None:
+        final = partial(set_status, session, order, market_time=run.market_time, now=now)
+        if isinstance(outcome, Confirmed):
+            mark_accepted(session, order, outcome.order_id, run.market_time, now)
+            if not asset.account.has_log:
+                execution = self._assumed(run, asset, intent, order, outcome)
+                book_execution(session, account, run.user_id, order, execution, now)
+        elif isinstance(outcome, Rejected):
+            order.code, order.detail = outcome.code[:60], outcome.detail[:1000]
+            asset.detail = outcome.detail
+            final(OrderStatus.REJECTED, detail=outcome.detail)
+        elif isinstance(outcome, NotSent):
+            order.detail = outcome.detail
+            asset.detail = outcome.detail
+            final(OrderStatus.EXPIRED_UNSENT, detail=outcome.detail)
+        else:
+            assert isinstance(outcome, Unknown)
+            order.detail = outcome.detail[:1000]
+            asset.detail = f"The outcome is unknown: {outcome.detail}"
+            asset.outcome_unknown = True
+            final(OrderStatus.UNKNOWN, detail=outcome.detail)
+
+    def _assumed(
+        self,
+        run: CycleRun,
+        asset: AssetRun,
+        intent: OrderIntent,
+        order: OrderRecord,
+        outcome: Confirmed,
+    ) -> Execution:
+        """Return the execution of a broker that keeps no log: at its price, or at the quote."""
+        price = outcome.fill_price or intent.decision_price
+        rate = asset.account.rates.rate(asset.instrument.quote, asset.account.currency)
+        return Execution(
+            transaction_id=f"assumed-{order.client_order_id}",
+            trade_id=intent.trade_id or outcome.trade_id or outcome.order_id,
+            units=intent.units,
+            price=price,
+            rate=rate if rate is not None else Decimal(1),
+            time=run.market_time,
+            reason="market" if intent.kind is OrderKind.ENTRY else "close",
+            price_source=outcome.price_source,
+        )
+
+
+def denial_without_order(asset: AssetRun, denied: Denied) -> None:
+    """Note in the asset's record why no order follows from its decision."""
+    assert asset.decision is not None
+    asset.outcome, asset.code, asset.detail = "denied", denied.code.value, denied.detail
+    asset.trace = denied.trace
+    if action_of(asset.decision) == "none":
+        asset.outcome = "held"

@@ -1,0 +1,273 @@
+"""Makes a claimed cycle ready: its assets, accounts and plugins, the venues read, the books true.
+
+What cannot be made ready is noted where it belongs (an asset without its plugin, an account that
+cannot be read), never raised: the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from lts_web.services.claims import Claim, Plan, series_of
+from lts_web.services.instances import Instances, PluginNotUsable
+from lts_web.services.market_data import BarStore
+from lts_web.services.reconcile import Reconciler
+from lts_web.services.runs import AccountRun, AssetRun, CycleRun
+from lts_web.store import cycles as store
+from lts_web.store import orders as order_store
+from lts_web.store.engine import Database
+from lts_web.store.models import AssetRecord, BrokerAccountRecord, PortfolioRecord
+from lts_web.trading.calendar import timeframe
+from lts_web.trading.codes import DenialCode
+from lts_web.trading.instruments import find_instrument
+from lts_web.trading.money import to_decimal
+from lts_web.trading.orders import OrderStatus
+from lts_web.trading.ports import Series
+from lts_web.trading.risk import AssetPosition, RiskLimits
+
+DEFAULT_TIMEOUT_SECONDS = 300.0
+COST_CURRENCY = "USD"
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """What the service reads from the portfolio's pipeline plugin."""
+
+    execution_timeout: float = DEFAULT_TIMEOUT_SECONDS
+    statistics_enabled: bool = True
+    error_retry_count: int = 3
+    error_retry_delay: float = 60.0
+
+    @classmethod
+    def of(cls, parameters: dict[str, Any]) -> PipelineSettings:
+        """Return the settings among a pipeline's parameters; what it does not have is default."""
+        return cls(
+            execution_timeout=float(parameters.get("execution_timeout", DEFAULT_TIMEOUT_SECONDS)),
+            statistics_enabled=bool(parameters.get("statistics_enabled", True)),
+            error_retry_count=int(parameters.get("error_retry_count", 3)),
+            error_retry_delay=float(parameters.get("error_retry_delay", 60.0)),
+        )
+
+
+class Preparation:
+    """Builds the run of a claimed cycle and brings its books up to date."""
+
+    def __init__(
+        self,
+        database: Database,
+        bars: BarStore,
+        instances: Instances,
+        reconciler: Reconciler,
+        max_quote_age: timedelta,
+    ) -> None:
+        self._database = database
+        self._bars = bars
+        self._instances = instances
+        self._reconciler = reconciler
+        self._max_quote_age = max_quote_age
+
+    def prepare(self, claim: Claim, owner: str, settings: PipelineSettings) -> CycleRun:
+        """Return the run, its venues advanced and read, its positions and orders loaded."""
+        plan = claim.plan
+        portfolio = plan.portfolio
+        run = CycleRun(
+            id=claim.cycle_id,
+            portfolio_id=portfolio.id,
+            user_id=portfolio.user_id,
+            name=portfolio.name,
+            currency=portfolio.base_currency,
+            initial_capital=portfolio.initial_capital,
+            market_time=claim.market_time,
+            started_at=claim.started_at,
+            lease_token=claim.token,
+            owner=owner,
+            latency_minutes=portfolio.latency_minutes,
+            trigger=claim.trigger,
+            limits=self._limits(portfolio, {}),
+            statistics_enabled=settings.statistics_enabled,
+            execution_timeout=settings.execution_timeout,
+        )
+        self._build(run, plan)
+        for record in plan.accounts:
+            account = run.accounts.get(record.id)
+            if account is None:
+                continue
+            series = self._account_series(plan, record)
+            if record.kind == "simulated":
+                self._reconciler.advance(record, series, run.market_time)
+            self._reconciler.sync(account, run.portfolio_id, run.user_id)
+            account.rates = self._reconciler.prices(series, run.market_time)
+        self._load_state(run)
+        return run
+
+    def accounts(self, plan: Plan) -> list[AccountRun]:
+        """Return the portfolio's accounts with a broker each, to be read outside a cycle."""
+        run = CycleRun(
+            id=0,
+            portfolio_id=plan.portfolio.id,
+            user_id=plan.portfolio.user_id,
+            name=plan.portfolio.name,
+            currency=plan.portfolio.base_currency,
+            initial_capital=plan.portfolio.initial_capital,
+            market_time=plan.portfolio.created_at,
+            started_at=plan.portfolio.created_at,
+            lease_token=0,
+            owner="",
+            latency_minutes=0,
+            trigger="schedule",
+            limits=RiskLimits(),
+        )
+        self._build(run, plan)
+        return list(run.accounts.values())
+
+    def _build(self, run: CycleRun, plan: Plan) -> None:
+        records = {record.id: record for record in plan.accounts}
+        for record in plan.accounts:
+            run.accounts[record.id] = AccountRun(
+                id=record.id,
+                venue_key=record.venue_key,
+                kind=record.kind,
+                currency=record.currency,
+                broker=None,
+                balance=record.balance,
+            )
+        for asset in plan.assets:
+            made = self._asset(run, plan, asset, records[asset.account_id])
+            if made.broker is not None and made.account.broker is None:
+                made.account.broker = made.broker
+            (run.assets if asset.enabled else run.watched)[asset.id] = made
+        # An account that no asset uses has nothing to be read for.
+        used = {asset.account.id for asset in (run.assets | run.watched).values()}
+        run.accounts = {key: account for key, account in run.accounts.items() if key in used}
+
+    def _asset(
+        self, run: CycleRun, plan: Plan, asset: AssetRecord, account: BrokerAccountRecord
+    ) -> AssetRun:
+        series = plan.series(asset)
+        made = AssetRun(
+            id=asset.id,
+            instrument=find_instrument(asset.instrument),
+            timeframe=asset.timeframe,
+            series=series,
+            account=run.accounts[asset.account_id],
+            strategy=None,
+            broker=None,
+            strategy_plugin=asset.strategy_plugin,
+            broker_plugin=asset.broker_plugin,
+            parameters={},
+            limits=run.limits,
+        )
+        problems: list[PluginNotUsable] = []
+        try:
+            made.broker = self._instances.broker(asset, account, series, run.execution_timeout)
+            made.leverage = self._instances.leverage(made.broker, asset.instrument)
+        except PluginNotUsable as problem:
+            problems.append(problem)
+        try:
+            made.strategy = self._instances.strategy(asset, run.execution_timeout)
+            made.parameters = dict(made.strategy.plugin.params)
+            made.limits = self._limits(plan.portfolio, made.parameters)
+        except PluginNotUsable as problem:
+            problems.append(problem)
+        if problems:
+            made.fail(problems[0].code, " ".join(str(problem) for problem in problems))
+        elif series is None:
+            made.fail(DenialCode.NO_BAR, "The asset has no bars: choose a data set for it.")
+        return made
+
+    def _limits(self, portfolio: PortfolioRecord, parameters: dict[str, Any]) -> RiskLimits:
+        """Return the portfolio's limits with the sizes that the strategy's parameters state."""
+        defaults = RiskLimits()
+
+        def fraction(name: str, default: Decimal) -> Decimal:
+            value = to_decimal(parameters.get(name))
+            return value if value is not None and 0 <= value <= 1 else default
+
+        return RiskLimits(
+            require_stop_loss=portfolio.require_stop_loss,
+            require_take_profit=portfolio.require_take_profit,
+            max_open_positions=portfolio.max_open_positions,
+            max_exposure=portfolio.max_exposure,
+            max_leverage=portfolio.max_leverage,
+            max_spread_pips=portfolio.max_spread_pips,
+            max_quote_age=self._max_quote_age,
+            max_risk_per_trade=fraction("max_risk_per_trade", defaults.max_risk_per_trade),
+            position_size=fraction("position_size", defaults.position_size),
+        )
+
+    def _account_series(self, plan: Plan, account: BrokerAccountRecord) -> list[Series]:
+        """Return the streams that the account lives on: its assets' and its conversions'."""
+        own = {
+            series.key: series
+            for asset in plan.assets
+            if asset.account_id == account.id and (series := plan.series(asset)) is not None
+        }
+        pairs = needed_pairs(account.currency, {series.instrument for series in own.values()})
+        if pairs:
+            with self._database.read() as session:
+                rows = store.datasets_for_pairs(session, plan.portfolio.user_id, pairs)
+            kinds = {(series.origin, series.timeframe) for series in own.values()}
+            rows.sort(key=lambda row: ((row.origin, row.timeframe) not in kinds, row.id))
+            joined: set[frozenset[str]] = set()
+            for row in rows:
+                series, pair = series_of(row), frozenset(row.instrument.split("_"))
+                if pair not in joined:
+                    joined.add(pair)
+                    own.setdefault(series.key, series)
+        return list(own.values())
+
+    def _load_state(self, run: CycleRun) -> None:
+        """Load open positions, unfinished orders and the last bars of all assets."""
+        assets = run.assets | run.watched
+        with self._database.read() as session:
+            for position in store.open_positions_of(session, run.portfolio_id):
+                asset = assets.get(position.asset_id)
+                if asset is None:
+                    continue
+                asset.positions += (
+                    AssetPosition(
+                        position_id=position.id,
+                        trade_id=position.broker_trade_id,
+                        units=position.units,
+                        entry_price=position.entry_price,
+                        stop_loss=position.stop_loss,
+                        take_profit=position.take_profit,
+                        opened_at=position.opened_at,
+                    ),
+                )
+            for order in order_store.working_orders_of(session, run.portfolio_id):
+                asset = assets.get(order.asset_id)
+                if asset is not None:
+                    asset.order_in_flight = True
+                    asset.outcome_unknown |= order.status == OrderStatus.UNKNOWN.value
+        for asset in assets.values():
+            if asset.series is None:
+                continue
+            asset.bars = self._bars.window(asset.series, run.market_time)
+            last = self._bars.bars(asset.series, run.market_time, 1)
+            asset.last_bar = last[-1] if last else None
+
+
+def needed_pairs(currency: str, instruments: Iterable[str]) -> set[str]:
+    """Return the pairs, in both spellings, that would join what is traded to the account.
+
+    Profit arises in each instrument's quote currency, simulated costs in dollars.
+    """
+    joined = {frozenset(name.split("_")) for name in instruments}
+    foreign = {name.split("_")[1] for name in instruments} | {COST_CURRENCY}
+    pairs = set()
+    for other in foreign - {currency}:
+        if frozenset((other, currency)) not in joined:
+            pairs |= {f"{other}_{currency}", f"{currency}_{other}"}
+    return pairs
+
+
+def closes_at(asset: AssetRun) -> datetime | None:
+    """Return when the asset's last bar closed, or None without one."""
+    if asset.last_bar is None:
+        return None
+    return asset.last_bar.open_time + timeframe(asset.timeframe)

@@ -1,0 +1,194 @@
+"""Reading the venues: bars pass through simulated accounts, and what they did is booked.
+
+A read that fails is not an empty read: the account then counts as unreadable, its entries wait,
+and nothing is concluded about any order. An order whose outcome was unknown ends here, by what a
+complete reading of the log shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from lts_web.plugins.runner import PluginCallError
+from lts_web.services.booking import UnexplainedTransaction, book_transactions, set_status
+from lts_web.services.market_data import BarStore
+from lts_web.services.runs import AccountRun
+from lts_web.store import orders as store
+from lts_web.store.engine import Database, Session
+from lts_web.store.live import bump, portfolio_topic
+from lts_web.store.models import BrokerAccountRecord, CycleRecord, OrderRecord
+from lts_web.store.venues import Venues
+from lts_web.trading.calendar import timeframe
+from lts_web.trading.market import Bar
+from lts_web.trading.matching import VenueTransaction
+from lts_web.trading.money import RateTable
+from lts_web.trading.orders import OrderStatus
+from lts_web.trading.ports import Clock, Series
+
+PAGE = 1000
+# How long after its last moment to be sent an order is still waited for in the venue's log.
+QUIET_PERIOD = timedelta(seconds=5)
+
+
+class Reconciler:
+    """Advances simulated venues and keeps our books equal to what the venues tell."""
+
+    def __init__(
+        self,
+        database: Database,
+        venues: Venues,
+        bars: BarStore,
+        clock: Clock,
+        owner_alive: Callable[[str], bool | None],
+        reach: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        self._database = database
+        self._venues = venues
+        self._bars = bars
+        self._clock = clock
+        self._owner_alive = owner_alive
+        self._reach = reach
+        self._opened: set[str] = set()
+
+    def advance(
+        self, account: BrokerAccountRecord, series: Iterable[Series], market_time: datetime
+    ) -> None:
+        """Let all bars that have closed by `market_time` pass through a simulated account.
+
+        A series that the account has not seen before starts with its last bar: what lies before
+        only tells the price.
+        """
+        if account.venue_key not in self._opened:
+            self._venues.open_account(
+                account.venue_key, account.currency, account.initial_capital, market_time
+            )
+            self._opened.add(account.venue_key)
+        progress = self._venues.progress(account.venue_key)
+        bars: dict[str, list[Bar]] = {}
+        lengths: dict[str, int] = {}
+        for one in series:
+            reached = progress.get(one.key)
+            if reached is None:
+                bars[one.key] = self._bars.bars(one, market_time, 1)
+            else:
+                bars[one.key] = self._bars.bars_between(one, reached, market_time)
+            lengths[one.key] = int(timeframe(one.timeframe).total_seconds())
+        self._venues.advance(account.venue_key, market_time, bars, lengths)
+        self._reach("venue.advanced")
+
+    def prices(self, series: Iterable[Series], market_time: datetime) -> RateTable:
+        """Return conversion by the last closes of the series known at `market_time`."""
+        prices = {}
+        for one in series:
+            bars = self._bars.bars(one, market_time, 1)
+            if bars:
+                prices[one.instrument] = bars[-1].close
+        return RateTable(prices)
+
+    def sync(self, account: AccountRun, portfolio_id: int, user_id: int) -> None:
+        """Read the account from its venue and book what is new; note in `account` how it went."""
+        lines = self._read(account)
+        self._reach("sync.read")
+        now = self._clock()
+        with self._database.read() as session:
+            record = session.get_one(BrokerAccountRecord, account.id)
+            unresolved = store.unresolved_orders(session, account.id)
+            quiet = record.sync_error == account.error and not unresolved and not lines
+        if not quiet:
+            self._write(account, portfolio_id, user_id, lines, now)
+            self._reach("sync.applied")
+        with self._database.read() as session:
+            record = session.get_one(BrokerAccountRecord, account.id)
+            bound = store.reserved(session, account.id)
+            account.balance = record.balance
+            account.last_transaction_id = record.last_transaction_id
+        account.exposure, account.margin = bound.exposure, bound.margin
+        account.open_positions = bound.open_positions
+
+    def _read(self, account: AccountRun) -> list[VenueTransaction]:
+        """Return all lines since the cursor and read the account's state, or note the failure."""
+        broker = account.broker
+        if broker is None:
+            account.error = account.error or "no asset of this account has a working broker plugin"
+            return []
+        if not account.has_log:
+            return []
+        with self._database.read() as session:
+            cursor = session.get_one(BrokerAccountRecord, account.id).last_transaction_id
+        lines: list[VenueTransaction] = []
+        try:
+            while True:
+                page = broker.transactions_since(cursor)
+                lines.extend(page)
+                if len(page) < PAGE:
+                    break
+                cursor = page[-1].id
+            account.state = broker.account()
+        except PluginCallError as error:
+            account.error = f"the account could not be read: {error}"[:500]
+            return []
+        return lines
+
+    def _write(
+        self,
+        account: AccountRun,
+        portfolio_id: int,
+        user_id: int,
+        lines: list[VenueTransaction],
+        now: datetime,
+    ) -> None:
+        with self._database.write() as session:
+            record = session.get_one(BrokerAccountRecord, account.id)
+            if account.error is None:
+                try:
+                    with session.begin_nested():
+                        book_transactions(session, record, user_id, lines, now)
+                except UnexplainedTransaction as problem:
+                    session.refresh(record)
+                    account.error = str(problem)[:500]
+            record.sync_failures = 0 if account.error is None else record.sync_failures + 1
+            record.sync_error = account.error
+            record.synced_at = now if account.error is None else record.synced_at
+            for order in store.unresolved_orders(session, account.id):
+                self._resolve(session, account, order, now)
+            bump(session, user_id, portfolio_topic(portfolio_id))
+            self._reach("sync.before_commit")
+
+    def _resolve(
+        self, session: Session, account: AccountRun, order: OrderRecord, now: datetime
+    ) -> None:
+        """End an order that the complete log does not know, or show that it is unknown."""
+        searched = account.error is None and account.has_log
+        if searched and self._surely_not_coming(session, order, now):
+            order.detail = "A complete reading of the venue's log did not find it."
+            set_status(
+                session,
+                order,
+                OrderStatus.EXPIRED_UNSENT,
+                market_time=order.market_time,
+                now=now,
+                detail=order.detail,
+            )
+        elif order.status == OrderStatus.CREATED.value:
+            order.detail = (
+                "It may have been sent; the venue's log is being watched for it."
+                if account.has_log
+                else "It may have been sent, and this broker keeps no log to look it up in; "
+                "a person must decide."
+            )
+            set_status(
+                session,
+                order,
+                OrderStatus.UNKNOWN,
+                market_time=order.market_time,
+                now=now,
+                detail="found unfinished when the venue was read",
+            )
+
+    def _surely_not_coming(self, session: Session, order: OrderRecord, now: datetime) -> bool:
+        """Return whether nobody can send the order any more: its sender is dead, or too late."""
+        cycle = session.get(CycleRecord, order.cycle_id) if order.cycle_id is not None else None
+        if cycle is not None and cycle.owner and self._owner_alive(cycle.owner) is False:
+            return True
+        return order.send_before is not None and now >= order.send_before + QUIET_PERIOD

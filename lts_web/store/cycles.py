@@ -1,0 +1,168 @@
+"""Writes and short reads of cycles and leases. Each function works in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from lts_web.store.models import (
+    AssetRecord,
+    BrokerAccountRecord,
+    CycleRecord,
+    DatasetRecord,
+    LeaseRecord,
+    OrderRecord,
+    PortfolioRecord,
+    PositionRecord,
+)
+from lts_web.trading.orders import UNRESOLVED_STATUSES
+
+
+def _due_at() -> ColumnElement[datetime | None]:
+    return func.min(
+        func.coalesce(PortfolioRecord.next_due_at, PortfolioRecord.run_requested_at),
+        func.coalesce(PortfolioRecord.run_requested_at, PortfolioRecord.next_due_at),
+    )
+
+
+def due_portfolios(session: Session, now: datetime) -> list[int]:
+    """Return the ids of the active portfolios that are due at `now`, longest overdue first."""
+    rows = session.execute(
+        select(PortfolioRecord.id)
+        .where(
+            PortfolioRecord.status == "active",
+            or_(
+                PortfolioRecord.next_due_at <= now,
+                PortfolioRecord.run_requested_at.is_not(None),
+            ),
+        )
+        .order_by(_due_at(), PortfolioRecord.id)
+    )
+    return list(rows.scalars())
+
+
+def next_due(session: Session) -> datetime | None:
+    """Return the earliest due instant of any active portfolio, or None."""
+    return session.scalar(
+        select(func.min(PortfolioRecord.next_due_at)).where(PortfolioRecord.status == "active")
+    )
+
+
+def get_portfolio(session: Session, portfolio_id: int) -> PortfolioRecord | None:
+    """Return the portfolio's row."""
+    return session.get(PortfolioRecord, portfolio_id)
+
+
+def assets_of(session: Session, portfolio_id: int) -> list[AssetRecord]:
+    """Return all assets of the portfolio, oldest first."""
+    return list(
+        session.scalars(
+            select(AssetRecord)
+            .where(AssetRecord.portfolio_id == portfolio_id)
+            .order_by(AssetRecord.id)
+        )
+    )
+
+
+def accounts_of(session: Session, portfolio_id: int) -> list[BrokerAccountRecord]:
+    """Return all accounts of the portfolio, oldest first."""
+    return list(
+        session.scalars(
+            select(BrokerAccountRecord)
+            .where(BrokerAccountRecord.portfolio_id == portfolio_id)
+            .order_by(BrokerAccountRecord.id)
+        )
+    )
+
+
+def datasets_by_id(session: Session, ids: Iterable[int]) -> dict[int, DatasetRecord]:
+    """Return the data sets with these ids."""
+    rows = session.scalars(select(DatasetRecord).where(DatasetRecord.id.in_(set(ids))))
+    return {row.id: row for row in rows}
+
+
+def datasets_for_pairs(
+    session: Session, user_id: int, instruments: Iterable[str]
+) -> list[DatasetRecord]:
+    """Return the data sets of the user (or of everybody) in any of the instruments."""
+    return list(
+        session.scalars(
+            select(DatasetRecord)
+            .where(
+                DatasetRecord.instrument.in_(set(instruments)),
+                DatasetRecord.state == "ready",
+                or_(DatasetRecord.user_id == user_id, DatasetRecord.user_id.is_(None)),
+            )
+            .order_by(DatasetRecord.id)
+        )
+    )
+
+
+def lease_of(session: Session, portfolio_id: int) -> LeaseRecord:
+    """Return the portfolio's lease, made free if it never had one."""
+    lease = session.get(LeaseRecord, portfolio_id)
+    if lease is None:
+        lease = LeaseRecord(portfolio_id=portfolio_id, token=0, owner=None, expires_at=None)
+        session.add(lease)
+        session.flush()
+    return lease
+
+
+def held_leases(session: Session) -> list[LeaseRecord]:
+    """Return all leases that somebody holds."""
+    return list(session.scalars(select(LeaseRecord).where(LeaseRecord.owner.is_not(None))))
+
+
+def lease_token(session: Session, portfolio_id: int) -> tuple[int, str | None]:
+    """Return the fencing token in force and its owner."""
+    row = session.execute(
+        select(LeaseRecord.token, LeaseRecord.owner).where(LeaseRecord.portfolio_id == portfolio_id)
+    ).one_or_none()
+    return (row.token, row.owner) if row is not None else (0, None)
+
+
+def slot_taken(session: Session, portfolio_id: int, slot: str) -> bool:
+    """Return whether a cycle of this slot exists already."""
+    return (
+        session.scalar(
+            select(CycleRecord.id).where(
+                CycleRecord.portfolio_id == portfolio_id, CycleRecord.slot == slot
+            )
+        )
+        is not None
+    )
+
+
+def interrupt_cycles(session: Session, portfolio_id: int, now: datetime) -> list[int]:
+    """Mark the portfolio's running cycles interrupted and return their ids."""
+    rows = session.execute(
+        update(CycleRecord)
+        .where(CycleRecord.portfolio_id == portfolio_id, CycleRecord.status == "running")
+        .values(status="interrupted", finished_at=now)
+        .returning(CycleRecord.id)
+    )
+    return list(rows.scalars())
+
+
+def portfolios_to_recover(session: Session) -> list[int]:
+    """Return the portfolios that have a running cycle, a held lease or an unresolved order."""
+    running = select(CycleRecord.portfolio_id).where(CycleRecord.status == "running")
+    held = select(LeaseRecord.portfolio_id).where(LeaseRecord.owner.is_not(None))
+    unresolved = select(OrderRecord.portfolio_id).where(
+        OrderRecord.status.in_([status.value for status in UNRESOLVED_STATUSES])
+    )
+    return sorted(session.scalars(running.union(held, unresolved)))
+
+
+def open_positions_of(session: Session, portfolio_id: int) -> list[PositionRecord]:
+    """Return the portfolio's open positions."""
+    return list(
+        session.scalars(
+            select(PositionRecord).where(
+                PositionRecord.portfolio_id == portfolio_id, PositionRecord.is_open.is_(True)
+            )
+        )
+    )

@@ -1,0 +1,42 @@
+"""Deletes of what is kept for a limited time only, in the caller's transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session, aliased
+
+from lts_web.store.models import DecisionRecord, OrderRecord
+
+MICROSECONDS_AN_HOUR = 3_600_000_000
+
+
+def thin_decisions(session: Session, before: datetime, limit: int) -> int:
+    """Delete up to `limit` decisions without an order, recorded before `before`.
+
+    The first of each asset and hour stays. Returns how many were deleted.
+    """
+    kept = aliased(DecisionRecord)
+    hour = DecisionRecord.recorded_at.op("/")(MICROSECONDS_AN_HOUR)
+    first_of_hour = (
+        select(func.min(kept.id))
+        .where(
+            kept.asset_id == DecisionRecord.asset_id,
+            kept.recorded_at.op("/")(MICROSECONDS_AN_HOUR) == hour,
+        )
+        .scalar_subquery()
+    )
+    has_order = select(OrderRecord.id).where(OrderRecord.decision_id == DecisionRecord.id).exists()
+    old = (
+        select(DecisionRecord.id)
+        .where(DecisionRecord.recorded_at < before, ~has_order, DecisionRecord.id != first_of_hour)
+        .limit(limit)
+    )
+    deleted = session.execute(
+        delete(DecisionRecord)
+        .where(DecisionRecord.id.in_(old))
+        .returning(DecisionRecord.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(deleted.all())
