@@ -148,6 +148,7 @@ class CycleService:
             self._run_group(run, steps, name, config, assets)
             if run.broken is not None:
                 raise run.broken
+        self._tell_allocator(run, claim.plan.portfolio)
         self._delay_after_failed_reads(run, pipeline_settings)
         report = self._reporter.finish(run, self._snapshots(run, claim.plan))
         return {**report, "assets": [steps_row(run, asset_id) for asset_id in run.assets]}
@@ -196,6 +197,18 @@ class CycleService:
         except PluginNotUsable:
             return PipelineSettings()
         return PipelineSettings.of(pipeline.params)
+
+    def _tell_allocator(self, run: CycleRun, portfolio: PortfolioRecord) -> None:
+        """Tell the portfolio plugin what became of the assets that ordered."""
+        ordered = [asset for asset in run.assets.values() if asset.order_ids]
+        if not ordered:
+            return
+        try:
+            gate = self._instances.portfolio(portfolio, run.execution_timeout)
+            for asset in ordered:
+                gate.update(run.portfolio_id, steps_row(run, asset.id))
+        except (PluginCallError, PluginNotUsable) as error:
+            run.errors.append(f"the portfolio plugin's update failed: {error}"[:500])
 
     def _delay_after_failed_reads(self, run: CycleRun, settings: PipelineSettings) -> None:
         """Put the next cycle off after a failed read; nothing sleeps.

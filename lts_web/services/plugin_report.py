@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+
 from lts_web.plugins.registry import PluginRow
 from lts_web.store.engine import Database
 from lts_web.store.plugin_states import put_states

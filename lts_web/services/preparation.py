@@ -85,7 +85,7 @@ class Preparation:
             started_at=claim.started_at,
             lease_token=claim.token,
             owner=owner,
-            latency_minutes=portfolio.latency_minutes,
+            feed=portfolio.feed,
             trigger=claim.trigger,
             limits=self._limits(portfolio, {}),
             statistics_enabled=settings.statistics_enabled,
@@ -117,7 +117,7 @@ class Preparation:
             started_at=plan.portfolio.created_at,
             lease_token=0,
             owner="",
-            latency_minutes=0,
+            feed=plan.portfolio.feed,
             trigger="schedule",
             limits=RiskLimits(),
         )

@@ -118,14 +118,13 @@ class CycleRun:
     started_at: datetime
     lease_token: int
     owner: str
-    latency_minutes: float
+    feed: str
     trigger: str
     limits: RiskLimits
     assets: dict[int, AssetRun] = field(default_factory=dict)
     watched: dict[int, AssetRun] = field(default_factory=dict)
     accounts: dict[int, AccountRun] = field(default_factory=dict)
     allocation: dict[int, Decimal] | None = None
-    allocation_error: str | None = None
     errors: list[str] = field(default_factory=list)
     statistics_enabled: bool = True
     execution_timeout: float = 300.0

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
 from lts_web.plugins.boundary import AllocationRow, AssetInputs, PositionInput
 from lts_web.plugins.gates import PortfolioGate
 from lts_web.plugins.runner import PluginCallError, PluginTimedOut
-from lts_web.services.instances import Instances
+from lts_web.services.instances import Instances, PluginNotUsable
 from lts_web.services.ordering import OrderDesk, denial_without_order
 from lts_web.services.preparation import closes_at
 from lts_web.services.runs import AssetRun, CycleOver, CycleRun
@@ -166,7 +165,10 @@ class RunSteps:
             ZERO,
         )
         rows = []
-        gate = self._allocator()
+        try:
+            gate = self._allocator()
+        except PluginNotUsable as problem:
+            return self._no_allocation(str(problem))
         window = gate.plugin.params.get("volatility_window", VOLATILITY_WINDOW)
         for asset in usable:
             if asset.bars is not None and isinstance(window, int) and window >= 2:
@@ -184,9 +186,11 @@ class RunSteps:
             return gate.allocate(run.portfolio_id, rows)
         except PluginCallError as error:
             self._lost(gate.plugin, error)
-            run.allocation_error = str(error)
-            run.errors.append(f"allocation failed, so there are no entries: {error}"[:500])
-            return {}
+            return self._no_allocation(str(error))
+
+    def _no_allocation(self, reason: str) -> dict[int, Decimal]:
+        self._run.errors.append(f"allocation failed, so there are no entries: {reason}"[:500])
+        return {}
 
     def _decide(self, asset: AssetRun) -> Decision | None:
         if asset.error is not None:
@@ -223,10 +227,9 @@ class RunSteps:
             asset.outcome, asset.code = "no_bar", DenialCode.NO_BAR.value
             asset.detail = "There is no bar yet."
             return None
-        has_new_bar = bar_close == run.market_time or run.market_time - bar_close < timedelta(
-            minutes=run.latency_minutes
-        )
-        if not has_new_bar:
+        # A replay's step belongs to the bars that close at it; a live cycle sees the last bar.
+        age = run.market_time - bar_close
+        if age if run.feed == "replay" else age >= calendar.timeframe(asset.timeframe):
             asset.outcome, asset.code = "no_bar", DenialCode.NO_BAR.value
             asset.detail = f"Its last bar closed at {bar_close.isoformat()}."
             return None

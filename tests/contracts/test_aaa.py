@@ -11,7 +11,7 @@ from lts_web.trading.ports import Ports
 from tests.contracts.plugins import make
 from tests.plugins.aaa.accounts_ports import HandClock, MemoryAccounts
 
-PASSWORD = "Correct-Horse-1"  # noqa: S105 - of a user in memory
+PASSWORD = "Correct-Horse-1"
 
 
 def _connected(name: str) -> Any:

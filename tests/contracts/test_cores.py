@@ -15,7 +15,7 @@ def _initialized(name: str) -> Any:
     plugin, ended = make("core", name), threading.Event()
     if hasattr(plugin, "initialize"):
         house = {
-            "create_app": lambda: object(),
+            "create_app": object,
             "serve": lambda application: ended.wait(),
             "stop": ended.set,
         }

@@ -37,6 +37,21 @@ from tests.contracts.cards import ORIGIN, Market, close_of, entry
 
 EURUSD = find_instrument("EUR_USD")
 USDJPY = find_instrument("USD_JPY")
+KEYS = st.sampled_from(
+    [
+        "action",
+        "parameters",
+        "side",
+        "quantity",
+        "sl",
+        "tp",
+        "price",
+        "position_id",
+        "reason",
+        "confidence",
+        "order_type",
+    ]
+)
 
 
 def _open(**parameters: Any) -> Any:
@@ -89,7 +104,8 @@ class TestToAStrategy:
         assert {type(number) for number in numbers} == {float}
         assert seen["time"].utcoffset() == timedelta(0)
         assert seen["predictions"] == [{"horizon": 1, "value": 1.1}]
-        assert list(seen) == ("time open high low close bid ask spread bars predictions".split())
+        prices = ["open", "high", "low", "close", "bid", "ask", "spread"]
+        assert list(seen) == ["time", *prices, "bars", "predictions"]
 
     def test_history_ends_at_the_bar_of_the_decision(self) -> None:
         market = Market()
@@ -241,10 +257,7 @@ class TestDecisions:
             lambda inner: (
                 st.lists(inner, max_size=3)
                 | st.dictionaries(
-                    st.sampled_from(
-                        "action parameters side quantity sl tp price position_id reason "
-                        "confidence order_type".split()
-                    ),
+                    KEYS,
                     inner,
                     max_size=6,
                 )
@@ -255,8 +268,8 @@ class TestDecisions:
     def test_any_answer_is_a_decision_or_refused(self, answer: Any) -> None:
         try:
             decision = read_decision(answer)
-        except AnswerInvalid as refusal:
-            assert str(refusal)
+        except AnswerInvalid:
+            pass
         else:
             assert isinstance(decision, Open | Close | Hold)
             if isinstance(decision, Open):

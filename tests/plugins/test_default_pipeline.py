@@ -94,7 +94,7 @@ def _until(condition: Any) -> None:
 
 @pytest.mark.req("PLG-PIPE")
 def test_the_documented_parameters_have_their_defaults() -> None:
-    assert DOCUMENTED == PipelinePlugin.plugin_params
+    assert PipelinePlugin.plugin_params == DOCUMENTED
 
 
 def test_without_steps_it_says_what_to_do() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -57,12 +58,12 @@ class TestDefaultStrategy:
     def test_flat_it_opens_every_few_bars(self) -> None:
         indices = list(_entries(Market()))
         assert indices[0] < 5
-        assert {after - before for before, after in zip(indices, indices[1:], strict=False)} == {5}
+        assert {after - before for before, after in pairwise(indices)} == {5}
 
     def test_buys_and_sells_take_turns(self) -> None:
         sides = [one.side for one in _entries(Market()).values()]
         assert len(sides) > 20
-        assert all(a is not b for a, b in zip(sides, sides[1:], strict=False))
+        assert all(a is not b for a, b in pairwise(sides))
 
     def test_a_weekend_changes_no_turn(self) -> None:
         entries = _entries(Market(count=240))

@@ -28,6 +28,15 @@ def _registry(*points: tuple[str, str, str]) -> Registry:
     return Registry(FAMILIES, entry_points)
 
 
+def _strategy(line: str, *, decides: bool = True) -> str:
+    """Return the code of a strategy with one more line in its class."""
+    method = "    def decide(self, asset_data, market_data): return {}\n" if decides else ""
+    return (
+        "from lts_web.plugins import StrategyPluginBase\n"
+        f"class Plugin(StrategyPluginBase):\n    {line}\n{method}"
+    )
+
+
 def _row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> PluginRow:
     """Return the row of a strategy plugin with this code."""
     name = f"plugin_under_test_{abs(hash(str(tmp_path)))}"
@@ -90,46 +99,12 @@ class TestBrokenPlugins:
             ("def broken(:", "SyntaxError"),
             ("Plugin = 5", "inherits from PluginBase"),
             ("class Plugin: pass", "inherits from PluginBase"),
-            (
-                "from lts_web.plugins import StrategyPluginBase\n"
-                "class Plugin(StrategyPluginBase): pass",
-                "no method decide",
-            ),
-            (
-                "from lts_web.plugins import StrategyPluginBase\n"
-                "class Plugin(StrategyPluginBase):\n"
-                "    plugin_params = ['a']\n"
-                "    def decide(self, a, m): return {}",
-                "plugin_params",
-            ),
-            (
-                "from lts_web.plugins import StrategyPluginBase\n"
-                "class Plugin(StrategyPluginBase):\n"
-                "    plugin_debug_vars = 'a'\n"
-                "    def decide(self, a, m): return {}",
-                "plugin_debug_vars",
-            ),
-            (
-                "from lts_web.plugins import StrategyPluginBase\n"
-                "class Plugin(StrategyPluginBase):\n"
-                "    plugin_schema = {'stray': {'type': int}}\n"
-                "    def decide(self, a, m): return {}",
-                "stray",
-            ),
-            (
-                "from lts_web.plugins import StrategyPluginBase\n"
-                "class Plugin(StrategyPluginBase):\n"
-                "    plugin_interface = '2.0'\n"
-                "    def decide(self, a, m): return {}",
-                "made for interface 2.0",
-            ),
-            (
-                "from lts_web.plugins import BrokerPluginBase\n"
-                "class Plugin(BrokerPluginBase):\n"
-                "    def open_order(self, p): return {}\n"
-                "    def close_order(self, i): return {}",
-                "no method decide",
-            ),
+            (_strategy("x = 1", decides=False), "no method decide"),
+            (_strategy("plugin_params = ['a']"), "plugin_params"),
+            (_strategy("plugin_debug_vars = 'a'"), "plugin_debug_vars"),
+            (_strategy("plugin_schema = {'stray': {'type': int}}"), "stray"),
+            (_strategy("plugin_interface = '2.0'"), "made for interface 2.0"),
+            (_strategy("open_order = close_order = print", decides=False), "no method decide"),
         ],
     )
     def test_each_fault_has_its_reason(
@@ -143,12 +118,7 @@ class TestBrokenPlugins:
     def test_interfaces_of_the_first_kind_are_welcome(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
     ) -> None:
-        code = (
-            "from lts_web.plugins import StrategyPluginBase\n"
-            "class Plugin(StrategyPluginBase):\n"
-            f"    plugin_interface = {version}\n"
-            "    def decide(self, a, m): return {}"
-        )
+        code = _strategy(f"plugin_interface = {version}")
         assert _row(tmp_path, monkeypatch, code).state == "ready"
 
     def test_a_name_that_is_taken_is_a_row_too(self) -> None:

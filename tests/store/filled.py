@@ -32,6 +32,7 @@ from lts_web.store.models import (
     UserRecord,
     WorkerHeartbeatRecord,
 )
+from lts_web.store.models.system import PLUGIN_STATES
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
@@ -264,7 +265,7 @@ def _system(session: Session) -> None:
             ),
             LiveTopicRecord(user_id=1, topic="portfolio:1", sequence=7),
             PluginStateRecord(
-                family="strategy", name="default_strategy", state="loaded", checked_at=NOW
+                family="strategy", name="default_strategy", state=PLUGIN_STATES[0], checked_at=NOW
             ),
             PluginSnapshotRecord(
                 family="strategy",

@@ -99,14 +99,18 @@ def test_any_exception_takes_everything_back(database: Database) -> None:
 
 @pytest.mark.req("SYS-013")
 def test_constraints_hold_and_take_the_transaction_back(database: Database) -> None:
-    with pytest.raises(IntegrityError), database.write() as session:
-        session.add(ConfigurationRecord(key="before", value=1, updated_at=NOW))
-        session.flush()
-        session.add(
-            SessionRecord(
-                user_id=404, token_hash="x", created_at=NOW, last_seen_at=NOW, expires_at=NOW
+    def add_orphan() -> None:
+        with database.write() as session:
+            session.add(ConfigurationRecord(key="before", value=1, updated_at=NOW))
+            session.flush()
+            session.add(
+                SessionRecord(
+                    user_id=404, token_hash="x", created_at=NOW, last_seen_at=NOW, expires_at=NOW
+                )
             )
-        )
+
+    with pytest.raises(IntegrityError):
+        add_orphan()
     assert read(database, "before") is None
 
 

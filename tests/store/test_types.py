@@ -88,7 +88,7 @@ def test_what_cannot_be_kept_is_refused(
 
 
 def test_amounts_sort_and_sum_as_numbers(engine: Engine) -> None:
-    amounts = [Decimal("10.5"), Decimal("-3"), Decimal("9.0001")]
+    amounts = [Decimal("10.5"), Decimal(-3), Decimal("9.0001")]
     with engine.begin() as connection:
         connection.execute(KEPT.delete())
         connection.execute(KEPT.insert(), [{"money": amount} for amount in amounts])
