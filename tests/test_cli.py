@@ -285,24 +285,31 @@ from lts_web.commands import CommandResult
 from lts_web.plugins import registry
 from huey import SqliteHuey
 
-def build_web(loaded):
-    def application(environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"ok"]
-    return application
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
 
-def build_worker(loaded, restart):
+class Core:
+    def __init__(self, serve):
+        self.serve = serve
+    def start(self):
+        self.serve(application)
+
+def build_core(loaded, stop, serve):
+    return Core(serve)
+
+def build_worker(loaded, stop):
     filename = str(loaded.settings.data_dir / "huey.db")
     return SqliteHuey("lts", filename=filename, results=False)
 
-wiring.build_web, wiring.build_worker = build_web, build_worker
+wiring.build_core, wiring.build_worker = build_core, build_worker
 class Registry:
     def declarations(self):
         return {{family: {{name: {{}}}} for family, name in {defaults!r}.items()}}
     def schemas(self):
         return {{}}
 registry.Registry = Registry
-for name in ("database", "users"):
+for name in ("database", "users", "demo"):
     module = types.ModuleType("lts_web.commands." + name)
     module.run = lambda loaded, **options: CommandResult({prepared!r}, None, ("prepared",))
     sys.modules["lts_web.commands." + name] = module
@@ -339,8 +346,8 @@ def test_run_starts_both_and_stops_both(tmp_path: Path, quiet: bool) -> None:
         eventually((tmp_path / "data" / "locks" / "web.ready").exists)
     else:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(3)]
-        assert lines == ["prepared\n", "prepared\n", f"LTS is ready: {address}\n"]
+        lines = [process.stdout.readline() for _ in range(4)]
+        assert lines == [*["prepared\n"] * 3, f"LTS is ready: {address}\n"]
     with urllib.request.urlopen(f"{address}/health", timeout=10) as answer:
         assert answer.status == 200
     for path in (tmp_path / "data").rglob("*"):

@@ -9,7 +9,6 @@ calls no plugin and decides nothing: whether a sound answer is wise is the busin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -39,14 +38,36 @@ from lts_web.plugins.answers import (
     units_of,
 )
 from lts_web.plugins.bars_view import BarsView
+from lts_web.plugins.inputs import AllocationRow, AssetInputs, PositionInput
 from lts_web.trading.decisions import Close, Decision, Hold, Open
 from lts_web.trading.instruments import Instrument, Side
 from lts_web.trading.market import MarketView, Quote
 from lts_web.trading.matching import AccountState, TransactionKind, VenueTransaction
 from lts_web.trading.orders import Confirmed, OrderIntent, Outcome, Rejected
 
-REJECTED_WITHOUT_CODE = "REJECTED"
+__all__ = [
+    "AllocationRow",
+    "AssetInputs",
+    "PositionInput",
+    "allocation_assets",
+    "asset_data",
+    "close_parameters",
+    "market_data",
+    "open_parameters",
+    "read_account",
+    "read_allocation",
+    "read_close_answer",
+    "read_decision",
+    "read_last_transaction_id",
+    "read_leverage",
+    "read_open_answer",
+    "read_quote",
+    "read_transactions",
+    "symbol_of",
+    "transaction_dict",
+]
 
+REJECTED_WITHOUT_CODE = "REJECTED"
 LARGEST_LEVERAGE = Decimal(10_000)
 
 _SIDES = {"buy": Side.BUY, "long": Side.BUY, "sell": Side.SELL, "short": Side.SELL}
@@ -54,35 +75,6 @@ _PRICE_KEYS = ("fill_price", "entry_price", "close_price", "price")
 
 
 # --- to a strategy --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class PositionInput:
-    """An open position as a strategy sees it: unsigned units, money in account currency."""
-
-    position_id: int
-    side: str
-    units: int
-    entry_price: Decimal
-    stop_loss: Decimal | None
-    take_profit: Decimal | None
-    unrealized_pnl: Decimal
-    opened_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class AssetInputs:
-    """What a strategy is told of its asset; `capital` is the allocation, in `currency`."""
-
-    asset_id: int
-    portfolio_id: int
-    instrument: Instrument
-    timeframe: str
-    capital: Decimal
-    equity: Decimal
-    currency: str
-    positions: tuple[PositionInput, ...]
-    parameters: Mapping[str, Any]
 
 
 def symbol_of(instrument: str) -> str:
@@ -201,23 +193,6 @@ def _confidence(answer: dict[Any, Any]) -> float | None:
 
 
 # --- to and from a portfolio plugin ---------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class AllocationRow:
-    """One asset that asks for a share, as a portfolio plugin sees it.
-
-    `capital` and `equity` are the whole portfolio's and the same in each row: what there is to
-    share. `volatility` is the standard deviation of log returns per bar over the plugin's window,
-    None if unknown; `weight` the share of the capital that the asset has now, None at first.
-    """
-
-    asset_id: int
-    instrument: str
-    capital: Decimal
-    equity: Decimal
-    volatility: float | None = None
-    weight: float | None = None
 
 
 def allocation_assets(rows: Sequence[AllocationRow]) -> list[dict[str, Any]]:

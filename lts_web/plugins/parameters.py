@@ -16,8 +16,6 @@ from lts_web.plugins.base import PluginBase
 # Where these point to is never the choice of an ordinary user.
 OPERATOR_ONLY_NAMES = frozenset({"api_url", "base_url", "broker_api_url", "csv_file"})
 _SECRET_WORDS = ("secret", "password", "token", "api_key")
-# Names that hold such a word and are no secrets.
-_NO_SECRETS = frozenset({"token_length", "password_min_length"})
 _TEXT_LIMIT = 10_000
 
 _KINDS: dict[object, str] = {
@@ -147,7 +145,7 @@ def resolve_parameters(cls: type[PluginBase], *layers: Mapping[str, Any]) -> dic
 
 def _rule(name: str, default: object, declared: Mapping[str, Any]) -> ParameterRule:
     kind = _KINDS.get(declared.get("type")) or _KINDS.get(type(default), "any")
-    secret = bool(declared.get("secret", _names_a_secret(name))) or kind == "secret"
+    secret = bool(declared.get("secret", _names_a_secret(name, default))) or kind == "secret"
     return ParameterRule(
         name=name,
         kind=kind,
@@ -164,8 +162,9 @@ def _rule(name: str, default: object, declared: Mapping[str, Any]) -> ParameterR
     )
 
 
-def _names_a_secret(name: str) -> bool:
-    return name not in _NO_SECRETS and any(word in name for word in _SECRET_WORDS)
+def _names_a_secret(name: str, default: object) -> bool:
+    """Return whether it is text that is called a secret; the length of a password is none."""
+    return isinstance(default, str) and any(word in name for word in _SECRET_WORDS)
 
 
 def _shown(value: object) -> str:

@@ -160,6 +160,7 @@ class Preparation:
             broker_plugin=asset.broker_plugin,
             parameters={},
             limits=run.limits,
+            allocated_before=asset.allocated_capital,
         )
         problems: list[PluginNotUsable] = []
         try:

@@ -95,7 +95,12 @@ class Reporter:
         store.set_asset_status(
             session,
             [
-                {"id": asset.id, "status": status_sentence(asset)[:300], "updated_at": now}
+                {
+                    "id": asset.id,
+                    "status": status_sentence(asset)[:300],
+                    "allocated_capital": asset.capital,
+                    "updated_at": now,
+                }
                 for asset in assets
             ],
         )

@@ -77,6 +77,7 @@ class AssetRun:
     bars: BarsView | None = None
     view: MarketView | None = None
     viewed_at: datetime | None = None
+    allocated_before: Decimal = ZERO
     capital: Decimal = ZERO
     volatility: float | None = None
     positions: tuple[AssetPosition, ...] = ()

@@ -180,6 +180,9 @@ class RunSteps:
                     capital=max(capital, ZERO),
                     equity=equity,
                     volatility=asset.volatility,
+                    weight=float(asset.allocated_before / capital)
+                    if asset.allocated_before > 0 and capital > 0
+                    else None,
                 )
             )
         try:

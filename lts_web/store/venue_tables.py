@@ -239,7 +239,7 @@ def load_book(connection: Connection, key: str) -> Book:
         last_transaction_id=account.last_transaction_id,
         orders={row["id"]: _order(row) for row in connection.execute(_ORDERS, of_key).mappings()},
         trades={row["id"]: _trade(row) for row in connection.execute(_TRADES, of_key).mappings()},
-        prices=dict(connection.execute(_PRICES, of_key).tuples().all()),
+        prices=dict(connection.execute(_PRICES, of_key).all()),
     )
 
 

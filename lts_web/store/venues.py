@@ -243,7 +243,7 @@ class DurableVenue:
 
 
 def _load_progress(connection: Connection, key: str) -> dict[str, datetime]:
-    return dict(connection.execute(_PROGRESS, {"key": key}).tuples().all())
+    return dict(connection.execute(_PROGRESS, {"key": key}).all())
 
 
 def _instants(

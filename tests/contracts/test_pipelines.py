@@ -8,6 +8,7 @@ from tests.contracts.cards import RecordedSteps
 from tests.contracts.plugins import make
 
 ASSETS = [1, 2, 3]
+ROWS = [{"id": asset_id, "symbol": "EURUSD"} for asset_id in ASSETS]
 
 
 @pytest.mark.req("INT-002", "PLG-PIPE", "SYS-001")
@@ -19,7 +20,7 @@ class TestPipelines:
     ) -> None:
         pipeline, steps = make("pipeline", plugin_name), RecordedSteps()
         pipeline.start({"steps": steps})
-        answer = pipeline.run(7, list(ASSETS))
+        answer = pipeline.run(7, list(ROWS))
         assert answer["success"] is True
         assert answer["cycle_id"] == 700
         assert sorted(record["asset_id"] for record in answer["assets"]) == ASSETS
@@ -31,7 +32,7 @@ class TestPipelines:
     def test_allocation_comes_first_and_once(self, family: str, plugin_name: str) -> None:
         pipeline, steps = make("pipeline", plugin_name), RecordedSteps()
         pipeline.start({"steps": steps})
-        pipeline.run(7, list(ASSETS))
+        pipeline.run(7, list(ROWS))
         assert steps.calls[0] == ("allocate", 7)
         assert [call[0] for call in steps.calls].count("allocate") == 1
 

@@ -13,7 +13,8 @@ class BackwardsPipeline(PipelinePluginBase):
     def run(self, portfolio_id, assets):
         self.steps.allocate(portfolio_id)
         records = []
-        for asset_id in reversed(assets):
+        for asset in reversed(assets):
+            asset_id = asset["id"]
             decision = self.steps.decide(portfolio_id, asset_id)
             if decision is not None:
                 for verdict in self.steps.check(portfolio_id, asset_id, decision):

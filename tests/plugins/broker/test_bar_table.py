@@ -21,7 +21,9 @@ def read(tmp_path: Path, text: str, names: ColumnNames | None = None) -> list[fl
 
 
 def test_names_decide_where_a_column_is(tmp_path: Path) -> None:
-    text = "\ufeffclose, Date_Time ,OPEN,low,high\n1.1,2026-01-05 00:00:00,1.1,1.0,1.2\n" + (
+    text = (
+        "\ufeffclose, Date_Time ,OPEN,low,high\n"
+        "1.1,2026-01-05 00:00:00,1.1,1.0,1.2\n"
         "1.15,2026-01-05 01:00:00,1.1,1.0,1.2\n\n"
     )
     assert read(tmp_path, text) == [1.1, 1.15]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -40,8 +39,8 @@ def house() -> House:
 
 
 @pytest.fixture
-def gate(house: House) -> Iterator[BrokerGate]:
-    yield BrokerGate(house.broker, PluginRunner(), timeout_seconds=10)
+def gate(house: House) -> BrokerGate:
+    return BrokerGate(house.broker, PluginRunner(), timeout_seconds=10)
 
 
 def intent(units: int, trade_id: str | None = None, stop: str | None = None) -> OrderIntent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -177,7 +177,7 @@ def test_half_even_is_decimals_rounding(numerator: int, divisor: int) -> None:
 class Buyer(StrategyPluginBase):
     """Buys when flat, with stop and target 100 and 200 pips away; no quantity."""
 
-    plugin_params = {"position_size": 0.5, "max_risk_per_trade": 0.01}
+    plugin_params: ClassVar[dict[str, Any]] = {"position_size": 0.5, "max_risk_per_trade": 0.01}
 
     def decide(self, asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str, Any]:
         if asset_data["open_positions"]:
