@@ -180,7 +180,9 @@ def measure(portfolios: int, assets: int, rounds: int) -> list[Round]:
 
 def report(rounds: list[Round], asset_count: int) -> bool:
     """Print the figures; return whether both limits are kept."""
-    print(f"{'round':<8} {'LTS ms/asset':>13} {'peer ms/asset':>14} {'ratio':>6} {'commits/asset':>14}")
+    print(
+        f"{'round':<8} {'LTS ms/asset':>13} {'peer ms/asset':>14} {'ratio':>6} {'commits/asset':>14}"
+    )
     for one in rounds:
         print(
             f"{one.kind:<8} {1000 * one.seconds / asset_count:>13.2f} "

@@ -251,6 +251,7 @@ class _Turn:
         self._stop = stop
         self._recovered = threading.Event()
         self._recovering = threading.Lock()
+        self._under_way = threading.Lock()
 
     def run(self) -> float | None:
         """Run what is due and return the seconds to the next due instant."""
@@ -260,9 +261,16 @@ class _Turn:
                 if not self._recovered.is_set():
                     service.recover()
                     self._recovered.set()
-        service.turn_ends_at = monotonic() + TURN_SECONDS
-        self._trading.run_due()
-        service.turn_ends_at = None
+        # The second of two turns at once must not move the end of the first.
+        if self._under_way.acquire(blocking=False):
+            try:
+                service.turn_ends_at = monotonic() + TURN_SECONDS
+                self._trading.run_due()
+            finally:
+                service.turn_ends_at = None
+                self._under_way.release()
+        else:
+            self._trading.run_due()
         if self._trading.runner.abandoned >= self._restart_after:
             self._restart()
         return None if service.stopping() else service.seconds_until_due()

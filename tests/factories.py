@@ -426,9 +426,7 @@ def trade_through(session: Session, made: Made, cycles: int = 120, seed: int = 1
             position.current_price = price
             position.unrealized_pnl = (price - position.entry_price) * position.units
             open_profit = position.unrealized_pnl
-        cycle = add_cycle(
-            session, made, at, recorded_at=recorded, equity=balance + open_profit
-        )
+        cycle = add_cycle(session, made, at, recorded_at=recorded, equity=balance + open_profit)
         if position is not None and number % 17 == 16 and left > 5:
             balance += close_position(session, made, position, cycle, price)
             position = None

@@ -6,6 +6,7 @@ killed owner's lease is free at once and a living one (even a stopped one) is ne
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+FILE_MODE = 0o600
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 
 
@@ -25,7 +27,7 @@ class ProcessOwner:
         self.host = host
         self.name = f"{kind}-{host}-{os.getpid()}-{secrets.token_hex(4)}"
         self._locks_dir = locks_dir
-        self._lock = FileLock(self._path(self.name), mode=0o600)
+        self._lock = FileLock(self._path(self.name), mode=FILE_MODE)
         self._lock.acquire(blocking=False)
 
     def alive(self, name: str) -> bool | None:
@@ -37,19 +39,25 @@ class ProcessOwner:
         path = self._path(name)
         if not path.exists():
             return False
-        probe = FileLock(path)
+        probe = FileLock(path, mode=FILE_MODE)
         try:
             probe.acquire(blocking=False)
         except Timeout:
             return True
         probe.release()
-        path.unlink(missing_ok=True)
+        _remove(path)
         return False
 
     def close(self) -> None:
         """Let go of the lock; every lease of this owner is free from now on."""
         self._lock.release()
-        self._path(self.name).unlink(missing_ok=True)
+        _remove(self._path(self.name))
 
     def _path(self, name: str) -> Path:
         return self._locks_dir / f"owner-{_UNSAFE.sub('-', name)}.lock"
+
+
+def _remove(path: Path) -> None:
+    """Remove a dead owner's file; on Windows another process may hold it open while it probes."""
+    with contextlib.suppress(OSError):
+        path.unlink()

@@ -27,8 +27,14 @@ from lts_web.trading.codes import explain
 from lts_web.trading.instruments import Side
 from lts_web.trading.matching import FillReason, TransactionKind, VenueTransaction
 from lts_web.trading.money import ZERO
-from lts_web.trading.orders import FINAL_STATUSES, OrderKind, OrderOrigin, OrderStatus
-from lts_web.trading.positions import Fill, Position, apply_fill
+from lts_web.trading.orders import (
+    FINAL_STATUSES,
+    OrderKind,
+    OrderOrigin,
+    OrderStatus,
+    UnlawfulTransition,
+)
+from lts_web.trading.positions import Fill, FillError, Position, apply_fill
 
 _VENUE_KINDS = {
     FillReason.STOP_LOSS.value: OrderKind.STOP_LOSS,
@@ -97,6 +103,10 @@ def _book_line(
             raise UnexplainedTransaction(
                 f"transaction {line.id} is an order ({line.client_id or 'no client id'}) that is "
                 f"not ours"
+            )
+        if order.status == OrderStatus.EXPIRED_UNSENT.value:
+            raise UnexplainedTransaction(
+                f"transaction {line.id} is order {order.id}, which was given up as never sent"
             )
         mark_accepted(session, order, str(line.order_id), line.time, now, str(line.id))
     elif line.kind in (TransactionKind.REJECT, TransactionKind.CANCEL):
@@ -287,7 +297,26 @@ def book_execution(
     execution: Execution,
     now: datetime,
 ) -> None:
-    """Book one execution: fill, position, order, ledger balance and billing row."""
+    """Book one execution: fill, position, order, ledger balance and billing row.
+
+    UnexplainedTransaction: it contradicts what is booked; the caller rolls back.
+    """
+    try:
+        _book_execution(session, account, user_id, order, execution, now)
+    except (FillError, UnlawfulTransition) as contradiction:
+        raise UnexplainedTransaction(
+            f"fill {execution.transaction_id} contradicts what is booked: {contradiction}"
+        ) from contradiction
+
+
+def _book_execution(
+    session: Session,
+    account: BrokerAccountRecord,
+    user_id: int,
+    order: OrderRecord,
+    execution: Execution,
+    now: datetime,
+) -> None:
     record = store.position_of_trade(session, account.id, execution.trade_id)
     before = _position_value(record) if record is not None else None
     after = apply_fill(

@@ -139,8 +139,11 @@ class Claims:
             if plan.market_time is None:
                 self._finish_replay(session, portfolio, now)
                 return None
+            # Asked before the lease is taken: what is returned without a cycle would keep it.
+            if store.slot_taken(session, portfolio.id, plan.slot):
+                return None
             lease = self._take(session, portfolio.id, limit, now)
-            if lease is None or store.slot_taken(session, portfolio.id, plan.slot):
+            if lease is None:
                 return None
             if portfolio.run_requested_at is not None and trigger == "schedule":
                 trigger = "manual"

@@ -215,8 +215,8 @@ def _accounts(found: Findings) -> Iterator[Condition]:
         if row.venue_balance is not None and row.venue_balance != row.balance:
             yield Condition(
                 ConditionName.BALANCE_DIFFERS,
-                f"{row.portfolio_name}: the venue says {row.venue_balance} {row.currency} for "
-                f"{row.account_name}, our fills say {row.balance}.",
+                f"{row.portfolio_name}: the venue says {row.venue_balance:,.4f} "
+                f"{row.currency} for {row.account_name}, our fills say {row.balance:,.4f}.",
                 link,
             )
 

@@ -11,12 +11,13 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 from lts_web import logs
-from lts_web.plugins.base import PipelinePluginBase
+from lts_web.plugins.base import PipelinePluginBase, PluginBase
 from lts_web.plugins.runner import PluginCallError, PluginTimedOut
 from lts_web.services.claims import Claim, Claims, Plan
 from lts_web.services.instances import Instances, PluginNotUsable
@@ -205,9 +206,15 @@ class CycleService:
             return
         try:
             gate = self._instances.portfolio(portfolio, run.execution_timeout)
+        except PluginNotUsable as problem:
+            run.errors.append(str(problem)[:500])
+            return
+        try:
             for asset in ordered:
                 gate.update(run.portfolio_id, steps_row(run, asset.id))
-        except (PluginCallError, PluginNotUsable) as error:
+        except PluginCallError as error:
+            if isinstance(error, PluginTimedOut):
+                self._instances.give_up(gate.plugin)
             run.errors.append(f"the portfolio plugin's update failed: {error}"[:500])
 
     def _delay_after_failed_reads(self, run: CycleRun, settings: PipelineSettings) -> None:
@@ -230,17 +237,25 @@ class CycleService:
 
     def _snapshots(self, run: CycleRun, plan: Plan) -> list[dict[str, Any]]:
         """Return the debug information of every plugin instance that took part."""
-        snapshots = []
+        portfolio, scope = plan.portfolio, f"portfolio:{plan.portfolio.id}"
+        used: list[tuple[str, str, str, PluginBase]] = []
+        with suppress(PluginNotUsable):
+            gate = self._instances.portfolio(portfolio, run.execution_timeout)
+            used.append(("portfolio", portfolio.portfolio_plugin, scope, gate.plugin))
+        for name, config, _ in pipeline_groups(plan):
+            with suppress(PluginNotUsable):
+                used.append(
+                    ("pipeline", name, scope, self._instances.pipeline(name, scope, config))
+                )
         for asset in run.assets.values():
-            for family, name, gate in (
-                ("strategy", asset.strategy_plugin, asset.strategy),
-                ("broker", asset.broker_plugin, asset.broker),
-            ):
-                if gate is not None:
-                    snapshots.append(
-                        self._instances.snapshot(family, name, f"asset:{asset.id}", gate.plugin)
-                    )
-        return snapshots
+            own = f"asset:{asset.id}"
+            if asset.strategy is not None:
+                used.append(("strategy", asset.strategy_plugin, own, asset.strategy.plugin))
+            if asset.broker is not None:
+                used.append(("broker", asset.broker_plugin, own, asset.broker.plugin))
+        # One row a plugin and scope: of two groups of one pipeline the last one tells.
+        unique = {one[:3]: one for one in used}
+        return [self._instances.snapshot(*one) for one in unique.values()]
 
     def _abort(self, claim: Claim, fault: Exception) -> None:
         """Mark a cycle failed that the house itself could not finish, and free its lease."""

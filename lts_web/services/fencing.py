@@ -1,7 +1,8 @@
 """The last gate before a simulated venue: no request passes outside the order protocol, or late.
 
 A plugin call that was given up may go on in its thread and reach the venue when nobody waits for
-it any more. The protocol states until when a request may pass; the thread inherits that limit.
+it any more. The protocol states until when a request may pass; the thread inherits that limit, and
+one intent is one request, whatever a plugin tries.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from threading import Lock
 
 from lts_web.plugins.base import NotSentError
 from lts_web.trading.codes import RejectCode
@@ -24,38 +27,55 @@ from lts_web.trading.matching import (
 )
 from lts_web.trading.ports import Clock, Venue
 
-_SEND_BEFORE: ContextVar[datetime | None] = ContextVar("send_before", default=None)
+
+class SentAlready(Exception):
+    """The intent's one request has passed, so this refusal does not mean that nothing was sent."""
+
+
+@dataclass(slots=True)
+class _Permit:
+    """Leave to send one request until `send_before`."""
+
+    send_before: datetime
+    used: bool = False
+    lock: Lock = field(default_factory=Lock)
+
+
+_PERMIT: ContextVar[_Permit | None] = ContextVar("permit", default=None)
 
 
 @contextmanager
 def sending_until(send_before: datetime) -> Iterator[None]:
-    """Let requests pass until `send_before` (wall clock) within this context."""
-    token = _SEND_BEFORE.set(send_before)
+    """Let one request pass until `send_before` (wall clock) within this context."""
+    token = _PERMIT.set(_Permit(send_before))
     try:
         yield
     finally:
-        _SEND_BEFORE.reset(token)
+        _PERMIT.reset(token)
 
 
 class FencedVenue:
-    """A venue that refuses requests outside their time; reads always pass."""
+    """A venue that refuses requests outside their time; reads always pass.
+
+    What is refused raises NotSentError, or SentAlready once the intent's request has passed.
+    """
 
     def __init__(self, venue: Venue, clock: Clock) -> None:
         self._venue = venue
         self._clock = clock
 
     def submit(self, ticket: Ticket) -> VenueTransaction:
-        """Accept or reject an entry; NotSentError outside its time."""
+        """Accept or reject an entry."""
         self._check()
         return self._venue.submit(ticket)
 
     def close(self, ticket: CloseTicket) -> VenueTransaction:
-        """Accept or reject a close; NotSentError outside its time."""
+        """Accept or reject a close."""
         self._check()
         return self._venue.close(ticket)
 
     def reject(self, ticket: Ticket | CloseTicket, code: RejectCode) -> VenueTransaction:
-        """Write a rejection to the log; NotSentError outside its time."""
+        """Write a rejection to the log."""
         self._check()
         return self._venue.reject(ticket, code)
 
@@ -66,12 +86,12 @@ class FencedVenue:
         take_profit: Decimal | None,
         now: datetime,
     ) -> VenueTransaction | None:
-        """Replace the protection of a trade; NotSentError outside its time."""
-        self._check()
+        """Replace the protection of a trade."""
+        self._check(is_order=False)
         return self._venue.modify(trade_id, stop_loss, take_profit, now)
 
     def cancel(self, order_id: int, now: datetime) -> VenueTransaction | None:
-        """Cancel a pending request; NotSentError outside its time."""
+        """Cancel a pending request."""
         self._check()
         return self._venue.cancel(order_id, now)
 
@@ -95,9 +115,14 @@ class FencedVenue:
         """Return the last price of an instrument, or None."""
         return self._venue.price(instrument)
 
-    def _check(self) -> None:
-        limit = _SEND_BEFORE.get()
-        if limit is None:
+    def _check(self, *, is_order: bool = True) -> None:
+        permit = _PERMIT.get()
+        if permit is None:
             raise NotSentError("orders reach a venue through the order protocol only")
-        if self._clock() >= limit:
-            raise NotSentError("the time to send had passed")
+        with permit.lock:
+            late = self._clock() >= permit.send_before
+            if permit.used and (is_order or late):
+                raise SentAlready("the order was sent already; nothing may follow it")
+            if late:
+                raise NotSentError("the time to send had passed")
+            permit.used |= is_order

@@ -12,7 +12,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 from lts_web.plugins.base import (
     BrokerPluginBase,
@@ -31,6 +30,7 @@ from lts_web.plugins.registry import (
 )
 from lts_web.plugins.runner import PluginCallError, PluginRunner
 from lts_web.services.fencing import FencedVenue
+from lts_web.store.decisions import plain
 from lts_web.store.models import AssetRecord, BrokerAccountRecord, PortfolioRecord
 from lts_web.store.venues import Venues
 from lts_web.trading.codes import DenialCode
@@ -39,6 +39,7 @@ from lts_web.trading.ports import Clock, Ports, Series
 KEPT = 20_000
 MAKE_TIMEOUT_SECONDS = 30.0
 MASK = "•••"
+DEBUG_KEYS = 100
 
 SystemParameters = Mapping[tuple[str, str], Mapping[str, Any]]
 
@@ -68,7 +69,8 @@ class Instances:
         self._venues = venues
         self._clock = clock
         self._kept: OrderedDict[tuple[str, ...], PluginBase] = OrderedDict()
-        self._leverages: WeakKeyDictionary[PluginBase, Decimal] = WeakKeyDictionary()
+        # By identity: a plugin may be unhashable, or equal to another.
+        self._leverages: dict[int, tuple[PluginBase, Decimal]] = {}
         self._lock = threading.Lock()
 
     def strategy(self, asset: AssetRecord, timeout_seconds: float) -> StrategyGate:
@@ -119,17 +121,18 @@ class Instances:
 
         Asked once of each instance, since neither can change in its life.
         """
-        known = self._leverages.get(gate.plugin)
+        known = self._leverages.get(id(gate.plugin))
         if known is not None:
-            return known
+            return known[1]
         try:
             problem = gate.check_instrument(instrument)
             if problem:
                 raise PluginNotUsable(problem)
-            known = self._leverages[gate.plugin] = gate.leverage()
+            leverage = gate.leverage()
         except PluginCallError as error:
             raise PluginNotUsable(str(error), error.code) from error
-        return known
+        self._leverages[id(gate.plugin)] = (gate.plugin, leverage)
+        return leverage
 
     def portfolio(self, portfolio: PortfolioRecord, timeout_seconds: float) -> PortfolioGate:
         """Return the portfolio's allocator; PluginNotUsable says why there is none."""
@@ -152,21 +155,15 @@ class Instances:
         with self._lock:
             for key in [key for key, kept in self._kept.items() if kept is plugin]:
                 del self._kept[key]
+            self._leverages.pop(id(plugin), None)
 
     def snapshot(self, family: str, name: str, scope: str, plugin: PluginBase) -> dict[str, Any]:
-        """Return the plugin's debug information, its secrets masked."""
-        rules = parameter_rules(type(plugin))
+        """Return the plugin's debug information as plain JSON values, its secrets masked."""
         try:
-            debug = self.runner.call(plugin.get_debug_info, timeout_seconds=MAKE_TIMEOUT_SECONDS)
+            debug = self.runner.call(_debug_of, plugin, timeout_seconds=MAKE_TIMEOUT_SECONDS)
         except PluginCallError as error:
             debug = {"error": str(error)}
-        if not isinstance(debug, dict):
-            debug = {"error": "get_debug_info did not return a dictionary"}
-        masked = {
-            str(key): MASK if key in rules and rules[key].secret and value else value
-            for key, value in list(debug.items())[:100]
-        }
-        return {"family": family, "name": name, "scope": scope, "debug": masked}
+        return {"family": family, "name": name, "scope": scope, "debug": debug}
 
     def _instance(
         self, family: str, name: str, scope: str, config: Mapping[str, Any], ports: Ports
@@ -181,7 +178,8 @@ class Instances:
         with self._lock:
             self._kept[key] = made
             while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+                _, oldest = self._kept.popitem(last=False)
+                self._leverages.pop(id(oldest), None)
         return made
 
     def _make(self, family: str, name: str, config: Mapping[str, Any], ports: Ports) -> PluginBase:
@@ -191,6 +189,8 @@ class Instances:
 
             def make() -> PluginBase:
                 plugin = cls(parameters)
+                if not isinstance(plugin.params, dict):
+                    raise TypeError("its params must be a dictionary")
                 plugin.connect(ports)
                 return plugin
 
@@ -198,3 +198,20 @@ class Instances:
         except (PluginUnavailable, ParameterError, PluginCallError) as error:
             message = f"The {family} plugin {name!r} cannot be used: {error}"
             raise PluginNotUsable(message[:1000]) from error
+
+
+def _debug_of(plugin: PluginBase) -> dict[str, Any]:
+    """Read and write out the debug information where a plugin's own objects can do no harm."""
+    debug = plugin.get_debug_info()
+    if not isinstance(debug, dict):
+        return {"error": "get_debug_info did not return a dictionary"}
+    rules = parameter_rules(type(plugin))
+    masked = {
+        str(key): MASK if key in rules and rules[key].secret and value else value
+        for key, value in list(debug.items())[:DEBUG_KEYS]
+    }
+    # NaN and infinity are no JSON: they become their names.
+    plain_debug: dict[str, Any] = json.loads(
+        json.dumps(plain(masked), default=str), parse_constant=str
+    )
+    return plain_debug

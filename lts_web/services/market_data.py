@@ -17,7 +17,7 @@ from decimal import Decimal
 from lts_web.plugins.bars_view import BarsView, Columns
 from lts_web.store.bars import BarColumns, get_dataset, load_columns, opening_time
 from lts_web.store.engine import Database
-from lts_web.trading.calendar import timeframe
+from lts_web.trading.calendar import bar_in_calendar, timeframe
 from lts_web.trading.instruments import find_instrument
 from lts_web.trading.market import Bar
 from lts_web.trading.ports import Series
@@ -26,6 +26,8 @@ from lts_web.trading.synthetic import SyntheticSeries
 HISTORY_BARS = 500
 _BEFORE, _AFTER = 1024, 3072
 _BLOCKS_KEPT = 256
+# More bars than this never lie outside the calendar one after the other, but in foreign markets.
+_OUTSIDE_IN_A_ROW = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,20 @@ class BarStore:
         block = self._block(series, until, count)
         end = bisect_right(block.closes_at, _seconds(until))
         return [_bar(block.columns, index) for index in range(max(0, end - count), end)]
+
+    def last_price(self, series: Series, until: datetime) -> Decimal | None:
+        """Return the close of the last bar of the calendar that closed by `until`, or None.
+
+        It is what a venue's last price is: bars outside the calendar move none.
+        """
+        block = self._block(series, until, _OUTSIDE_IN_A_ROW)
+        index = bisect_right(block.closes_at, _seconds(until)) - 1
+        columns = block.columns
+        while index >= 0:
+            if bar_in_calendar(opening_time(columns.times[index])):
+                return Decimal(repr(columns.closes[index]))
+            index -= 1
+        return None
 
     def bars_between(self, series: Series, after: datetime, until: datetime) -> list[Bar]:
         """Return the bars that closed later than `after` and at or before `until`."""

@@ -285,12 +285,13 @@ class OrderDesk:
                 with session.begin_nested():
                     book_transactions(session, account, run.user_id, lines, now)
             except UnexplainedTransaction as problem:
-                account.sync_error = str(problem)
-                asset.account.error = str(problem)
-            asset.account.last_transaction_id = account.last_transaction_id
-            asset.account.balance = account.balance
+                session.refresh(account)
+                account.sync_error = asset.account.error = str(problem)[:500]
+            cursor, balance = account.last_transaction_id, account.balance
             bump(session, run.user_id, portfolio_topic(run.portfolio_id))
             self._reach("outcome.before_commit")
+        # Known only now: a cursor that was not committed would hide lines from the next reading.
+        asset.account.last_transaction_id, asset.account.balance = cursor, balance
         self._reach("outcome.written")
 
     def _read_log(self, asset: AssetRun) -> list[VenueTransaction]:
@@ -314,11 +315,18 @@ class OrderDesk:
         now: datetime,
     ) -> None:
         final = partial(set_status, session, order, market_time=run.market_time, now=now)
+        if isinstance(outcome, Confirmed) and not asset.account.has_log:
+            try:
+                with session.begin_nested():
+                    mark_accepted(session, order, outcome.order_id, run.market_time, now)
+                    execution = self._assumed(run, asset, intent, order, outcome)
+                    book_execution(session, account, run.user_id, order, execution, now)
+            except UnexplainedTransaction as problem:
+                # For one, a broker without a memory gives the same trade id again.
+                session.refresh(order)
+                outcome = Unknown(f"The broker's answer cannot be booked: {problem}")
         if isinstance(outcome, Confirmed):
             mark_accepted(session, order, outcome.order_id, run.market_time, now)
-            if not asset.account.has_log:
-                execution = self._assumed(run, asset, intent, order, outcome)
-                book_execution(session, account, run.user_id, order, execution, now)
         elif isinstance(outcome, Rejected):
             order.code, order.detail = outcome.code[:60], outcome.detail[:1000]
             asset.detail = outcome.detail

@@ -44,12 +44,21 @@ class PipelineSettings:
 
     @classmethod
     def of(cls, parameters: dict[str, Any]) -> PipelineSettings:
-        """Return the settings among a pipeline's parameters; what it does not have is default."""
+        """Return the settings among a pipeline's parameters.
+
+        What a pipeline of another author does not have, or uses in another sense, is default.
+        """
+
+        def number(name: str, default: float) -> float:
+            value = to_decimal(parameters.get(name))
+            return float(value) if value is not None and value >= 0 else default
+
+        usual = cls()
         return cls(
-            execution_timeout=float(parameters.get("execution_timeout", DEFAULT_TIMEOUT_SECONDS)),
-            statistics_enabled=bool(parameters.get("statistics_enabled", True)),
-            error_retry_count=int(parameters.get("error_retry_count", 3)),
-            error_retry_delay=float(parameters.get("error_retry_delay", 60.0)),
+            execution_timeout=number("execution_timeout", 0.0) or usual.execution_timeout,
+            statistics_enabled=parameters.get("statistics_enabled") is not False,
+            error_retry_count=int(number("error_retry_count", usual.error_retry_count)),
+            error_retry_delay=number("error_retry_delay", usual.error_retry_delay),
         )
 
 
@@ -251,6 +260,7 @@ class Preparation:
             asset.bars = self._bars.window(asset.series, run.market_time)
             last = self._bars.bars(asset.series, run.market_time, 1)
             asset.last_bar = last[-1] if last else None
+            asset.last_price = self._bars.last_price(asset.series, run.market_time)
 
 
 def needed_pairs(currency: str, instruments: Iterable[str]) -> set[str]:

@@ -15,7 +15,7 @@ from lts_web.services.booking import UnexplainedTransaction, book_transactions, 
 from lts_web.services.market_data import BarStore
 from lts_web.services.runs import AccountRun
 from lts_web.store import orders as store
-from lts_web.store.engine import Database, Session
+from lts_web.store.engine import BUSY_TIMEOUT_MILLISECONDS, Database, Session
 from lts_web.store.live import bump, portfolio_topic
 from lts_web.store.models import BrokerAccountRecord, CycleRecord, OrderRecord
 from lts_web.store.venues import Venues
@@ -27,8 +27,9 @@ from lts_web.trading.orders import OrderStatus
 from lts_web.trading.ports import Clock, Series
 
 PAGE = 1000
-# How long after its last moment to be sent an order is still waited for in the venue's log.
-QUIET_PERIOD = timedelta(seconds=5)
+# How long after its last moment to be sent an order is still waited for in the venue's log: longer
+# than a request that was let through in time may wait for the venue's write lock.
+QUIET_PERIOD = timedelta(seconds=BUSY_TIMEOUT_MILLISECONDS / 1000 + 5)
 
 
 class Reconciler:
@@ -78,25 +79,27 @@ class Reconciler:
         self._reach("venue.advanced")
 
     def prices(self, series: Iterable[Series], market_time: datetime) -> RateTable:
-        """Return conversion by the last closes of the series known at `market_time`."""
+        """Return conversion by the last prices of the series known at `market_time`."""
         prices = {}
         for one in series:
-            bars = self._bars.bars(one, market_time, 1)
-            if bars:
-                prices[one.instrument] = bars[-1].close
+            price = self._bars.last_price(one, market_time)
+            if price is not None:
+                prices[one.instrument] = price
         return RateTable(prices)
 
     def sync(self, account: AccountRun, portfolio_id: int, user_id: int) -> None:
         """Read the account from its venue and book what is new; note in `account` how it went."""
+        # Judged before the log is read: whoever could still send then may do so during the reading.
+        unsendable = self._unsendable(account)
         lines = self._read(account)
         self._reach("sync.read")
-        now = self._clock()
         with self._database.read() as session:
             record = session.get_one(BrokerAccountRecord, account.id)
             unresolved = store.unresolved_orders(session, account.id)
-            quiet = record.sync_error == account.error and not unresolved and not lines
+            quiet = account.error is None and record.sync_error is None
+            quiet = quiet and not unresolved and not lines
         if not quiet:
-            self._write(account, portfolio_id, user_id, lines, now)
+            self._write(account, portfolio_id, user_id, lines, unsendable)
             self._reach("sync.applied")
         with self._database.read() as session:
             record = session.get_one(BrokerAccountRecord, account.id)
@@ -136,8 +139,9 @@ class Reconciler:
         portfolio_id: int,
         user_id: int,
         lines: list[VenueTransaction],
-        now: datetime,
+        unsendable: frozenset[int],
     ) -> None:
+        now = self._clock()
         with self._database.write() as session:
             record = session.get_one(BrokerAccountRecord, account.id)
             if account.error is None:
@@ -151,16 +155,21 @@ class Reconciler:
             record.sync_error = account.error
             record.synced_at = now if account.error is None else record.synced_at
             for order in store.unresolved_orders(session, account.id):
-                self._resolve(session, account, order, now)
+                self._resolve(session, account, order, order.id in unsendable, now)
             bump(session, user_id, portfolio_topic(portfolio_id))
             self._reach("sync.before_commit")
 
     def _resolve(
-        self, session: Session, account: AccountRun, order: OrderRecord, now: datetime
+        self,
+        session: Session,
+        account: AccountRun,
+        order: OrderRecord,
+        unsendable: bool,
+        now: datetime,
     ) -> None:
         """End an order that the complete log does not know, or show that it is unknown."""
         searched = account.error is None and account.has_log
-        if searched and self._surely_not_coming(session, order, now):
+        if searched and unsendable:
             order.detail = "A complete reading of the venue's log did not find it."
             set_status(
                 session,
@@ -186,9 +195,26 @@ class Reconciler:
                 detail="found unfinished when the venue was read",
             )
 
-    def _surely_not_coming(self, session: Session, order: OrderRecord, now: datetime) -> bool:
-        """Return whether nobody can send the order any more: its sender is dead, or too late."""
-        cycle = session.get(CycleRecord, order.cycle_id) if order.cycle_id is not None else None
-        if cycle is not None and cycle.owner and self._owner_alive(cycle.owner) is False:
-            return True
-        return order.send_before is not None and now >= order.send_before + QUIET_PERIOD
+    def _unsendable(self, account: AccountRun) -> frozenset[int]:
+        """Return the unresolved orders that cannot reach the venue any more.
+
+        The time to send is over for them, or their sender is dead; a dead one's last request may
+        still be under way to a venue outside this machine.
+        """
+        now = self._clock()
+        with self._database.read() as session:
+            orders = store.unresolved_orders(session, account.id)
+            owners = {
+                order.id: session.get_one(CycleRecord, order.cycle_id).owner
+                for order in orders
+                if order.cycle_id is not None and account.kind == "simulated"
+            }
+        return frozenset(
+            order.id
+            for order in orders
+            if (order.send_before is not None and now >= order.send_before + QUIET_PERIOD)
+            or self._owner_dead(owners.get(order.id))
+        )
+
+    def _owner_dead(self, owner: str | None) -> bool:
+        return owner is not None and self._owner_alive(owner) is False

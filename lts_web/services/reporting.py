@@ -147,16 +147,16 @@ class Reporter:
 
     def _mark(self, run: CycleRun, position: PositionRecord) -> dict[str, Any] | None:
         asset = run.assets.get(position.asset_id) or run.watched.get(position.asset_id)
-        if asset is None or asset.last_bar is None:
+        if asset is None or asset.last_price is None:
             return None
         rate = asset.account.rates.rate(asset.instrument.quote, asset.account.currency)
         if rate is None:
             return None
-        close = asset.last_bar.close
+        price = asset.last_price
         return {
             "id": position.id,
-            "current_price": close,
-            "unrealized_pnl": unrealized_pnl(position.entry_price, close, position.units, rate),
+            "current_price": price,
+            "unrealized_pnl": unrealized_pnl(position.entry_price, price, position.units, rate),
             "open_risk": open_risk(position.entry_price, position.stop_loss, position.units, rate),
         }
 

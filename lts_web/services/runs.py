@@ -74,6 +74,7 @@ class AssetRun:
     limits: RiskLimits
     leverage: Decimal = Decimal(1)
     last_bar: Bar | None = None
+    last_price: Decimal | None = None
     bars: BarsView | None = None
     view: MarketView | None = None
     viewed_at: datetime | None = None

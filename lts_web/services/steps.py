@@ -21,16 +21,17 @@ from lts_web.services.preparation import closes_at
 from lts_web.services.runs import AssetRun, CycleOver, CycleRun
 from lts_web.trading import calendar
 from lts_web.trading.codes import DenialCode
-from lts_web.trading.decisions import Close, Decision, Hold, Open, action_of
+from lts_web.trading.decisions import Decision, Hold, Open, action_of
 from lts_web.trading.market import MarketView
 from lts_web.trading.money import ZERO
 from lts_web.trading.orders import Approved, Denied, OrderKind, Outcome, Rejected, Verdict
 from lts_web.trading.ports import Clock
 from lts_web.trading.positions import unrealized_pnl
-from lts_web.trading.risk import RiskState, review_close, review_open
+from lts_web.trading.risk import RiskState, against_position, review_close, review_open
 from lts_web.trading.statistics import realized_volatility
 
 VOLATILITY_WINDOW = 100
+TURNED = ("opposite signal", "the open position is closed; an entry may follow in a later cycle")
 
 
 class Scheduler(Protocol):
@@ -199,7 +200,9 @@ class RunSteps:
         if asset.error is not None:
             return None
         if self.stopping():
-            asset.fail(DenialCode.STEP_ABANDONED, "The worker was stopping before this decision.")
+            # Nobody's fault: an orderly stop must not count as a failed cycle.
+            asset.outcome, asset.code = "denied", DenialCode.STEP_ABANDONED.value
+            asset.detail = "The worker was told to stop before this decision."
             return None
         view = self._view(asset)
         if view is None:
@@ -249,7 +252,8 @@ class RunSteps:
             bar=asset.last_bar,
             quote=quote,
             has_new_bar=True,
-            market_open=calendar.is_open(run.market_time),
+            market_open=calendar.is_open(run.market_time)
+            and calendar.bar_in_calendar(asset.last_bar.open_time),
             origin=asset.series.origin,
             oracle=asset.series.oracle,
         )
@@ -291,7 +295,7 @@ class RunSteps:
     def _position_inputs(self, asset: AssetRun) -> Iterator[PositionInput]:
         rate = asset.account.rates.rate(asset.instrument.quote, asset.account.currency)
         for position in asset.positions:
-            close = asset.last_bar.close if asset.last_bar is not None else position.entry_price
+            price = asset.last_price if asset.last_price is not None else position.entry_price
             yield PositionInput(
                 position_id=position.position_id,
                 side="long" if position.units > 0 else "short",
@@ -299,7 +303,7 @@ class RunSteps:
                 entry_price=position.entry_price,
                 stop_loss=position.stop_loss,
                 take_profit=position.take_profit,
-                unrealized_pnl=unrealized_pnl(position.entry_price, close, position.units, rate)
+                unrealized_pnl=unrealized_pnl(position.entry_price, price, position.units, rate)
                 if rate is not None
                 else ZERO,
                 opened_at=position.opened_at or self._run.market_time,
@@ -311,6 +315,7 @@ class RunSteps:
         assert asset.view is not None
         state = self._risk_state(asset)
         verdicts: list[Verdict]
+        wanted, decision = decision, against_position(decision, asset.positions)
         if isinstance(decision, Open):
             verdicts = [
                 review_open(
@@ -323,13 +328,13 @@ class RunSteps:
                 )
             ]
         else:
-            assert isinstance(decision, Close)
             verdicts = review_close(decision, asset.view, asset.instrument, state, asset.limits)
+        turned = () if decision is wanted else (TURNED,)
         for verdict in verdicts:
             if isinstance(verdict, Denied):
                 denial_without_order(asset, verdict)
             else:
-                asset.trace = verdict.trace
+                asset.trace = (*turned, *verdict.trace)
                 asset.units = verdict.intent.units
                 asset.binding_cap = verdict.intent.binding_cap
         return verdicts

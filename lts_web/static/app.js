@@ -218,7 +218,7 @@
       select.addEventListener("change", () => select.form.requestSubmit());
     }
     setInterval(tick, 1000);
-    const live = document.getElementById("live");
+    const live = document.getElementById("live-poll");
     if (live && window.htmx) startPolling(live);
     const chart = document.getElementById("equity-chart");
     if (chart && window.uPlot) startChart(chart);

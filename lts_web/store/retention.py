@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import BigInteger, ColumnElement, delete, func, select, type_coerce
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from lts_web.store.models import DecisionRecord, OrderRecord
 
@@ -18,12 +18,12 @@ def thin_decisions(session: Session, before: datetime, limit: int) -> int:
     The first of each asset and hour stays. Returns how many were deleted.
     """
     kept = aliased(DecisionRecord)
-    hour = DecisionRecord.recorded_at.op("/")(MICROSECONDS_AN_HOUR)
+    hour = _hour(DecisionRecord.recorded_at)
     first_of_hour = (
         select(func.min(kept.id))
         .where(
             kept.asset_id == DecisionRecord.asset_id,
-            kept.recorded_at.op("/")(MICROSECONDS_AN_HOUR) == hour,
+            _hour(kept.recorded_at) == hour,
         )
         .scalar_subquery()
     )
@@ -40,3 +40,8 @@ def thin_decisions(session: Session, before: datetime, limit: int) -> int:
         .execution_options(synchronize_session=False)
     )
     return len(deleted.all())
+
+
+def _hour(time: InstrumentedAttribute[datetime]) -> ColumnElement[int]:
+    """Return the number of the hour of a stored time, by integer division as SQLite does it."""
+    return type_coerce(time, BigInteger).op("/")(MICROSECONDS_AN_HOUR)

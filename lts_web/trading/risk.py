@@ -8,6 +8,7 @@ written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -109,6 +110,19 @@ def review_open(
         )
         return deny(DenialCode.NO_CONVERSION, detail, trace)
     return _sized_and_limited(decision, price, rate, instrument, state, limits, trace)
+
+
+def against_position(decision: Open | Close, positions: Sequence[AssetPosition]) -> Open | Close:
+    """Return the close of an open position that an entry stands against, else the decision.
+
+    An asset holds one position: a signal to the other side closes it now, and the entry may follow
+    in a later cycle at the earliest.
+    """
+    if isinstance(decision, Open) and any(
+        position.units * decision.side.sign < 0 for position in positions
+    ):
+        return Close(reason=decision.reason, confidence=decision.confidence)
+    return decision
 
 
 def review_close(

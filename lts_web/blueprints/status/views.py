@@ -17,7 +17,7 @@ blueprint = Blueprint("status", __name__)
 logger = logging.getLogger(__name__)
 
 
-@blueprint.get("/health")
+@blueprint.get("/health", endpoint="health")
 def check() -> ResponseReturnValue:
     """Return {status, version, checks}; 503 only when nothing works."""
     house = wiring()

@@ -40,6 +40,7 @@ from lts_web.trading.risk import (
     AssetPosition,
     RiskLimits,
     RiskState,
+    against_position,
     review_close,
     review_open,
 )
@@ -48,7 +49,9 @@ Decide = Callable[[dict[str, Any], dict[str, Any]], Any]
 
 # Stand-alone there is one asset in one portfolio; these are their ids.
 ASSET_ID = PORTFOLIO_ID = 1
-_USUAL_HOLDS = ({"action": "none"}, {"action": "none", "parameters": {}})
+# What most answers are; they need not be read to be understood.
+_HOLD = {"action": "none"}
+_EMPTY_HOLD: dict[str, object] = {"action": "none", "parameters": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,30 +111,30 @@ class Simulation:
         """
         replay, columns = self.replay, self.setup.market.columns
         opens, highs, lows, closes = columns.opens, columns.highs, columns.lows, columns.closes
-        scale, half = self._scale, self._half_spread
-        spread = 2 * half / scale
-        width = columns.timeframe_seconds
-        step, now, expected = timedelta(seconds=width), datetime.fromtimestamp(0, UTC), -1
-        week_end = next_week = 0
-        self._take_stock()
+        scale, half, width = float(self._scale), self._half_spread, columns.timeframe_seconds
+        spread, step = 2 * half / scale, timedelta(seconds=width)
+        now, expected, week_end, next_week = datetime.fromtimestamp(0, UTC), -1, 0, 0
+        template, position = self._take_stock()
+        lower, upper, waiting, marked = replay.lower, replay.upper, replay.waiting, -1
         for index, opened in enumerate(columns.times):
             if opened >= next_week:
                 week_end, next_week = calendar_week(opened)
-            replay.passed = index
             high, low, close = highs[index], lows[index], closes[index]
             if opened < week_end:
-                if replay.waiting or low <= replay.lower or high >= replay.upper:
+                if low <= lower or high >= upper or waiting:
                     replay.pass_bar(index)
-                    self._take_stock()
-                replay.marked = index
+                    template, position = self._take_stock()
+                    lower, upper, waiting = replay.lower, replay.upper, replay.waiting
+                marked = index
             # Adding to a time is several times cheaper than making one.
             now = now + step if opened == expected else datetime.fromtimestamp(opened + width, UTC)
             expected = opened + width
-            asset = self._asset.copy()
-            if self._position is None:
+            asset = template.copy()
+            if position is None:
                 asset["open_positions"] = []
             else:
-                self._revalue(asset)
+                replay.passed, replay.marked = index, marked
+                self._revalue(asset, position)
             points = round(close * scale)
             market = {
                 "time": now,
@@ -146,8 +149,10 @@ class Simulation:
                 "predictions": [],
             }
             answer = decide(asset, market)
-            if type(answer) is not dict or answer not in _USUAL_HOLDS:
+            if type(answer) is not dict or (answer != _HOLD and answer != _EMPTY_HOLD):
+                replay.passed, replay.marked = index, marked
                 self._act(answer, index, now, market_open=opened < week_end)
+                waiting = replay.waiting
         self.codes["none"] += len(columns) - self.codes.total()
 
     # --- what the strategy sees ---------------------------------------------------------------
@@ -173,14 +178,15 @@ class Simulation:
         self._position = positions[0] if positions else None
         if self._position is None:
             self.drawdown.see(self._balance)
+        return self._asset, self._position
 
-    def _revalue(self, asset: dict[str, Any]) -> None:
+    def _revalue(self, asset: dict[str, Any], held: dict[str, Any]) -> None:
         """Write the open position at the last price, and the equity that follows, into `asset`."""
         assert self._position is not None
         unrealized = self.replay.unrealized()
         equity = self._balance + unrealized
         self.drawdown.see(equity)
-        position = self._position.copy()
+        position = held.copy()
         # An integer divided by ten thousand is the float nearest to the booked amount.
         position["unrealized_pnl"] = unrealized / MONEY_SCALE
         asset["equity"] = equity / MONEY_SCALE
@@ -235,6 +241,7 @@ class Simulation:
             leverage=setup.leverage,
         )
         instrument = setup.market.instrument
+        decision = against_position(decision, state.positions)
         if isinstance(decision, Close):
             return review_close(decision, view, instrument, state, setup.limits)
         rates = RateTable(book.prices)

@@ -30,7 +30,13 @@ from lts_web.trading.market import Bar, MarketView
 from lts_web.trading.matching import Book, CloseTicket, Ticket
 from lts_web.trading.money import RateTable
 from lts_web.trading.orders import Approved
-from lts_web.trading.risk import AssetPosition, RiskState, review_close, review_open
+from lts_web.trading.risk import (
+    AssetPosition,
+    RiskState,
+    against_position,
+    review_close,
+    review_open,
+)
 
 
 @dataclass
@@ -140,6 +146,8 @@ def _carry_out(
         leverage=setup.leverage,
     )
     instrument, limits = setup.market.instrument, setup.limits
+    if isinstance(decision, Open | Close):
+        decision = against_position(decision, state.positions)
     client_id = f"plain-{index}"
     if isinstance(decision, Open):
         rates = RateTable(book.prices)

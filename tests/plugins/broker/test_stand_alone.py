@@ -348,9 +348,8 @@ def test_history_holds_the_last_trades_in_order(broker: BacktraderSimulationBrok
     ],
 )
 def test_impossible_parameters_are_refused_at_once(config: dict[str, object]) -> None:
-    with pytest.raises(
-        ValueError, match=next(iter(config)) if "instrument" not in config else "EUR"
-    ):
+    [name] = config
+    with pytest.raises(ValueError, match="EUR" if name == "instrument" else name):
         BacktraderSimulationBroker(config)
     good = BacktraderSimulationBroker()
     with pytest.raises(ValueError, match=r"\w"):
