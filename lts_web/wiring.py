@@ -267,8 +267,7 @@ class _Turn:
                 service.turn_ends_at = monotonic() + TURN_SECONDS
                 self._trading.run_due()
             finally:
-                service.turn_ends_at = None
-                self._under_way.release()
+                        self._under_way.release()
         else:
             self._trading.run_due()
         if self._trading.runner.abandoned >= self._restart_after:

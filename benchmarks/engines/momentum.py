@@ -1,11 +1,12 @@
 """The bars and the rule that all engines of the simulation benchmark trade.
 
-The rule reads the close and the close of 24 bars before at every bar. Flat, it enters when the two
-are more than 100 pips apart, in the direction of the move; holding, it leaves when the difference
-has turned. Each entry has a stop and a target 200 pips away: wider than any bar, so that engines
-which test them from the entry's own bar on and engines which begin one bar later agree. At the
-last close of a week, when the market closes, nothing is decided; every 120th bar is a week's last.
-This module knows no engine and imports nothing but the standard library.
+At every bar the rule looks at the close, the close of 24 bars before, and the bar's range, high
+less low. Flat, it enters when the closes are more than 120 pips apart and the bar is no wilder
+than 40 pips, in the direction of the move; holding, it leaves when the move has turned or a bar is
+wilder than 70 pips. Each entry has a stop and a target 200 pips away: wider than any bar, so that
+engines which test them from the entry's own bar on and engines which begin one bar later agree. At
+the last close of a week, when the market closes, nothing is decided; every 120th bar is a week's
+last. This module knows no engine and imports nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 LOOKBACK = 24
-ENTRY = 0.0100
+ENTRY = 0.0120
+CALM = 0.0040
+WILD = 0.0070
 PROTECTION = 0.0200
 UNITS = 10_000
 CASH = 1_000_000.0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engines.momentum import (
+    CALM,
     CASH,
     DIGITS,
     ENTRY,
@@ -21,6 +22,7 @@ from benchmarks.engines.momentum import (
     LOOKBACK,
     PROTECTION,
     UNITS,
+    WILD,
     read_bars,
 )
 from lts_web.plugins.bars_view import Columns
@@ -37,13 +39,14 @@ def decide(asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str,
     closes = market_data["bars"].closes(LOOKBACK + 1)
     if len(closes) <= LOOKBACK:
         return {"action": "none"}
-    close = closes[-1]
+    close = market_data["close"]
     move = close - closes[0]
+    reach = market_data["high"] - market_data["low"]
     positions = asset_data["open_positions"]
     if positions:
         turned = move < 0 if positions[0]["side"] == "long" else move > 0
-        return {"action": "close"} if turned else {"action": "none"}
-    if -ENTRY <= move <= ENTRY:
+        return {"action": "close"} if turned or reach > WILD else {"action": "none"}
+    if -ENTRY <= move <= ENTRY or reach > CALM:
         return {"action": "none"}
     sign = 1 if move > 0 else -1
     return {

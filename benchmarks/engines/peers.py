@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engines.momentum import (
+    CALM,
     CASH,
     DIGITS,
     ENTRY,
@@ -21,6 +22,7 @@ from benchmarks.engines.momentum import (
     PROTECTION,
     UNITS,
     WEEK_BARS,
+    WILD,
     Bars,
     read_bars,
 )
@@ -60,11 +62,12 @@ def run_backtesting(bars: Bars) -> tuple[float, Trades]:
                 return
             close = closes[-1]
             move = close - closes[-1 - LOOKBACK]
+            reach = self.data.High[-1] - self.data.Low[-1]
             if self.position:
                 turned = move < 0 if self.position.is_long else move > 0
-                if turned and len(closes) % WEEK_BARS:
+                if (turned or reach > WILD) and len(closes) % WEEK_BARS:
                     self.position.close()
-            elif -ENTRY <= move <= ENTRY or len(closes) % WEEK_BARS == 0:
+            elif -ENTRY <= move <= ENTRY or reach > CALM or len(closes) % WEEK_BARS == 0:
                 return
             elif move > 0:
                 stop, target = round(close - PROTECTION, DIGITS), round(close + PROTECTION, DIGITS)
@@ -111,14 +114,15 @@ def run_backtrader(bars: Bars) -> tuple[float, Trades]:
                 return
             close = data[0]
             move = close - data[-LOOKBACK]
+            reach = self.data.high[0] - self.data.low[0]
             held = self.position.size
             if held:
                 turned = move < 0 if held > 0 else move > 0
-                if turned and len(self.data) % WEEK_BARS:
+                if (turned or reach > WILD) and len(self.data) % WEEK_BARS:
                     self.close()
                     for order in self.bracket[1:]:
                         self.cancel(order)
-            elif not -ENTRY <= move <= ENTRY and len(self.data) % WEEK_BARS:
+            elif not -ENTRY <= move <= ENTRY and reach <= CALM and len(self.data) % WEEK_BARS:
                 sign = 1 if move > 0 else -1
                 place = self.buy_bracket if move > 0 else self.sell_bracket
                 self.bracket = place(

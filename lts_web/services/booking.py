@@ -15,14 +15,8 @@ from decimal import Decimal
 from lts_web.store import orders as store
 from lts_web.store.audit import write_audit
 from lts_web.store.engine import Session
-from lts_web.store.models import (
-    BillingRecordRecord,
-    BrokerAccountRecord,
-    FillRecord,
-    OrderEventRecord,
-    OrderRecord,
-    PositionRecord,
-)
+from lts_web.store.models import BrokerAccountRecord, OrderRecord, PositionRecord
+from lts_web.store.reports import insert_billing
 from lts_web.trading.codes import explain
 from lts_web.trading.instruments import Side
 from lts_web.trading.matching import FillReason, TransactionKind, VenueTransaction
@@ -73,6 +67,9 @@ def book_transactions(
 
     UnexplainedTransaction for a line that fits nothing; the caller rolls back and says so.
     """
+    lines = list(lines)
+    # Held for as long as they are booked, so that their rows are read together.
+    _held = _load_named(session, account.id, lines) if len(lines) > 1 else []
     applied = 0
     for line in lines:
         if line.id <= account.last_transaction_id:
@@ -82,6 +79,14 @@ def book_transactions(
         account.venue_balance = line.balance
         applied += 1
     return applied
+
+
+def _load_named(
+    session: Session, account_id: int, lines: Iterable[VenueTransaction]
+) -> list[OrderRecord | PositionRecord]:
+    clients = {line.client_id for line in lines if line.client_id}
+    trades = {str(line.trade_id) for line in lines if line.trade_id is not None}
+    return store.load_named(session, account_id, clients, trades)
 
 
 def _book_line(
@@ -275,16 +280,24 @@ def _order_of_the_venue(
     )
     session.add(order)
     session.flush()
-    session.add(
-        OrderEventRecord(
-            order_id=order.id,
-            from_status=None,
-            to_status=OrderStatus.CREATED.value,
-            venue_transaction_id=str(line.id),
-            detail=f"written because the venue hit the position's {kind.value.replace('_', ' ')}",
-            market_time=line.time,
-            recorded_at=now,
-        )
+    store.add_event(
+        session,
+        order_id=order.id,
+        from_status=None,
+        to_status=OrderStatus.CREATED.value,
+        venue_transaction_id=str(line.id),
+        detail=f"written because the venue hit the position's {kind.value.replace('_', ' ')}",
+        market_time=line.time,
+        recorded_at=now,
+    )
+    write_audit(
+        session,
+        actor="system",
+        action=f"order.{order.status}",
+        object_type="order",
+        object_id=order.id,
+        details={"transaction": line.id, "units": line.units, "reason": line.reason},
+        now=now,
     )
     return order
 
@@ -336,30 +349,30 @@ def _book_execution(
     )
     realized = after.realized_pnl - (before.realized_pnl if before is not None else ZERO)
     if record is None:
-        record = _new_position(session, account, order, after, execution, now)
+        position_id = _add_position(session, account, order, after, execution, now)
     else:
+        position_id = record.id
         _update_position(record, after, execution, now)
-    session.add(
-        FillRecord(
-            account_id=account.id,
-            order_id=order.id,
-            position_id=record.id,
-            venue_transaction_id=execution.transaction_id,
-            instrument=order.instrument,
-            units=execution.units,
-            price=execution.price,
-            rate=execution.rate,
-            realized_pnl=realized,
-            commission=execution.commission,
-            swap=execution.swap,
-            reason=execution.reason,
-            price_source=execution.price_source,
-            market_time=execution.time,
-            recorded_at=now,
-        )
+    store.add_fill(
+        session,
+        account_id=account.id,
+        order_id=order.id,
+        position_id=position_id,
+        venue_transaction_id=execution.transaction_id,
+        instrument=order.instrument,
+        units=execution.units,
+        price=execution.price,
+        rate=execution.rate,
+        realized_pnl=realized,
+        commission=execution.commission,
+        swap=execution.swap,
+        reason=execution.reason,
+        price_source=execution.price_source,
+        market_time=execution.time,
+        recorded_at=now,
     )
     account.balance += realized - execution.commission - execution.swap
-    order.position_id = record.id
+    order.position_id = position_id
     order.broker_trade_id = execution.trade_id
     order.fill_price = execution.price
     order.filled_units += execution.units
@@ -373,17 +386,20 @@ def _book_execution(
         detail=f"{execution.units} units at {execution.price} ({execution.reason})",
         transaction_id=execution.transaction_id,
     )
-    session.add(
-        BillingRecordRecord(
-            user_id=user_id,
-            portfolio_id=order.portfolio_id,
-            asset_id=order.asset_id,
-            cycle_id=order.cycle_id,
-            order_id=order.id,
-            kind="trade",
-            currency=account.currency,
-            recorded_at=now,
-        )
+    insert_billing(
+        session,
+        [
+            {
+                "user_id": user_id,
+                "portfolio_id": order.portfolio_id,
+                "asset_id": order.asset_id,
+                "cycle_id": order.cycle_id,
+                "order_id": order.id,
+                "kind": "trade",
+                "currency": account.currency,
+                "recorded_at": now,
+            }
+        ],
     )
 
 
@@ -404,19 +420,23 @@ def _position_value(record: PositionRecord) -> Position:
     )
 
 
-def _new_position(
+def _add_position(
     session: Session,
     account: BrokerAccountRecord,
     order: OrderRecord,
     value: Position,
     execution: Execution,
     now: datetime,
-) -> PositionRecord:
+) -> int:
     if order.kind != OrderKind.ENTRY.value:
         raise UnexplainedTransaction(
             f"fill {execution.transaction_id} closes trade {execution.trade_id}, which is not ours"
         )
-    record = PositionRecord(
+    # A position that these lines closed must be written as closed before the next is opened.
+    if any(isinstance(changed, PositionRecord) for changed in session.dirty):
+        session.flush()
+    return store.add_position(
+        session,
         portfolio_id=order.portfolio_id,
         asset_id=order.asset_id,
         account_id=account.id,
@@ -439,9 +459,6 @@ def _new_position(
         opened_at=value.opened_at,
         updated_at=now,
     )
-    session.add(record)
-    session.flush()
-    return record
 
 
 def _update_position(

@@ -45,8 +45,8 @@ CONDITIONS: dict[ConditionName, tuple[Severity, str]] = {
     ConditionName.WORKER_NEVER_SEEN: (
         Severity.DANGER,
         (
-            "No worker has ever run on this database, so no cycle runs. Start it with `lts run`, or "
-            "with `lts worker` beside `lts serve`."
+            "No worker has ever run on this database, so no cycle runs. Start it with `lts run`, "
+            "or with `lts worker` beside `lts serve`."
         ),
     ),
     ConditionName.WORKER_SILENT: (

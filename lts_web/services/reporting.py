@@ -19,7 +19,7 @@ from lts_web.store import reports as store
 from lts_web.store.decisions import decision_values, plain
 from lts_web.store.engine import Database, Session
 from lts_web.store.live import bump, portfolio_topic
-from lts_web.store.models import BrokerAccountRecord, PositionRecord
+from lts_web.store.models import BrokerAccountRecord
 from lts_web.trading.codes import explain
 from lts_web.trading.money import ZERO, round_money
 from lts_web.trading.positions import open_risk, unrealized_pnl
@@ -145,7 +145,7 @@ class Reporter:
         )
         return worth
 
-    def _mark(self, run: CycleRun, position: PositionRecord) -> dict[str, Any] | None:
+    def _mark(self, run: CycleRun, position: cycle_store.OpenPosition) -> dict[str, Any] | None:
         asset = run.assets.get(position.asset_id) or run.watched.get(position.asset_id)
         if asset is None or asset.last_price is None:
             return None
@@ -164,9 +164,11 @@ class Reporter:
         self, session: Session, run: CycleRun, worth: dict[str, Decimal], now: datetime
     ) -> None:
         """Write the portfolio's figures when a position has closed since the last time."""
-        closed = store.closed_sums(session, run.portfolio_id)
-        if self._closed_before.get(run.portfolio_id) == closed.count:
+        if self._closed_before.get(run.portfolio_id) == store.closed_count(
+            session, run.portfolio_id
+        ):
             return
+        closed = store.closed_sums(session, run.portfolio_id)
         self._closed_before[run.portfolio_id] = closed.count
         losses = -closed.gross_loss
         figures = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from lts_web.store.models import (
@@ -19,6 +21,38 @@ from lts_web.store.models import (
     PositionRecord,
 )
 from lts_web.trading.orders import UNRESOLVED_STATUSES
+
+_TABLES = PositionRecord.metadata.tables
+_POSITIONS, _LEASES = _TABLES["positions"], _TABLES["leases"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPosition:
+    """An open position as a cycle needs it."""
+
+    id: int
+    asset_id: int
+    broker_trade_id: str
+    units: int
+    entry_price: Decimal
+    stop_loss: Decimal | None
+    take_profit: Decimal | None
+    opened_at: datetime
+    unrealized_pnl: Decimal
+    open_risk: Decimal | None
+    notional: Decimal
+    margin: Decimal
+
+
+# Built once, and run past the object mapper: a cycle runs these for each of its assets.
+_OPEN_POSITIONS = (
+    select(*(_POSITIONS.c[name] for name in OpenPosition.__slots__))
+    .where(_POSITIONS.c.portfolio_id == bindparam("portfolio"), text("is_open = 1"))
+    .order_by(_POSITIONS.c.id)
+)
+_LEASE_TOKEN = select(_LEASES.c.token, _LEASES.c.owner).where(
+    _LEASES.c.portfolio_id == bindparam("portfolio")
+)
 
 
 def _due_at() -> ColumnElement[datetime | None]:
@@ -118,9 +152,8 @@ def held_leases(session: Session) -> list[LeaseRecord]:
 
 def lease_token(session: Session, portfolio_id: int) -> tuple[int, str | None]:
     """Return the fencing token in force and its owner."""
-    row = session.execute(
-        select(LeaseRecord.token, LeaseRecord.owner).where(LeaseRecord.portfolio_id == portfolio_id)
-    ).one_or_none()
+    found = session.connection().execute(_LEASE_TOKEN, {"portfolio": portfolio_id})
+    row = found.one_or_none()
     return (row.token, row.owner) if row is not None else (0, None)
 
 
@@ -157,12 +190,7 @@ def portfolios_to_recover(session: Session) -> list[int]:
     return sorted(session.scalars(running.union(held, unresolved)))
 
 
-def open_positions_of(session: Session, portfolio_id: int) -> list[PositionRecord]:
-    """Return the portfolio's open positions."""
-    return list(
-        session.scalars(
-            select(PositionRecord).where(
-                PositionRecord.portfolio_id == portfolio_id, PositionRecord.is_open.is_(True)
-            )
-        )
-    )
+def open_positions_of(session: Session, portfolio_id: int) -> list[OpenPosition]:
+    """Return the portfolio's open positions, oldest first, as the database has them."""
+    rows = session.connection().execute(_OPEN_POSITIONS, {"portfolio": portfolio_id})
+    return [OpenPosition(*row) for row in rows]

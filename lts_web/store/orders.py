@@ -1,26 +1,83 @@
-"""Writes and short reads of orders, fills and positions, in the caller's transaction."""
+"""Writes and short reads of orders, fills and positions, in the caller's transaction.
+
+Statements are built once and run past the object mapper where no object is needed: a cycle runs
+them for every asset. Such reads see what was flushed, and they spell out the conditions of partial
+indexes, because SQLite uses one only where its very condition stands in the query.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, bindparam, func, insert, select, text, union_all
 from sqlalchemy.orm import Session
 
-from lts_web.store.models import FillRecord, OrderEventRecord, OrderRecord, PositionRecord
+from lts_web.store.models import OrderRecord, PositionRecord
+from lts_web.store.models.trading import WORKING
 from lts_web.trading.money import ZERO
-from lts_web.trading.orders import (
-    OPEN_STATUSES,
-    UNRESOLVED_STATUSES,
-    OrderKind,
-    OrderStatus,
-    check_transition,
-)
+from lts_web.trading.orders import UNRESOLVED_STATUSES, OrderKind, OrderStatus, check_transition
 
-_WORKING = [status.value for status in OPEN_STATUSES]
-_UNRESOLVED = [status.value for status in UNRESOLVED_STATUSES]
+_TABLES = OrderRecord.metadata.tables
+_ASSETS, _ORDERS, _POSITIONS = _TABLES["assets"], _TABLES["orders"], _TABLES["positions"]
+_EVENTS, _FILLS = _TABLES["order_events"], _TABLES["fills"]
+_IS_WORKING, _IS_OPEN = text(WORKING), text("is_open = 1")
+
+_BOUND = union_all(
+    select(_POSITIONS.c.notional, _POSITIONS.c.margin).where(
+        _POSITIONS.c.account_id == bindparam("account"), _IS_OPEN
+    ),
+    select(_ORDERS.c.notional, _ORDERS.c.margin).where(
+        _ORDERS.c.account_id == bindparam("account"),
+        _IS_WORKING,
+        _ORDERS.c.kind == OrderKind.ENTRY.value,
+    ),
+).subquery()
+_RESERVED = select(func.sum(_BOUND.c.notional), func.sum(_BOUND.c.margin), func.count())
+_WORKING_OF_ASSET = select(_ORDERS.c.id, _ORDERS.c.status).where(
+    _ORDERS.c.asset_id == bindparam("asset"), _IS_WORKING
+)
+_WORKING_OF_PORTFOLIO = select(_ORDERS.c.id, _ORDERS.c.asset_id, _ORDERS.c.status).where(
+    _ORDERS.c.asset_id.in_(
+        select(_ASSETS.c.id).where(_ASSETS.c.portfolio_id == bindparam("portfolio"))
+    ),
+    _IS_WORKING,
+)
+_UNRESOLVED = (
+    select(OrderRecord)
+    .where(
+        OrderRecord.account_id == bindparam("account"),
+        _IS_WORKING,
+        OrderRecord.status.in_([status.value for status in UNRESOLVED_STATUSES]),
+    )
+    .order_by(OrderRecord.id)
+)
+_BY_CLIENT_ID = select(_ORDERS.c.id).where(
+    _ORDERS.c.client_order_id == bindparam("client"), _ORDERS.c.account_id == bindparam("account")
+)
+_BY_CLIENT_IDS = select(OrderRecord).where(
+    OrderRecord.client_order_id.in_(bindparam("clients", expanding=True)),
+    OrderRecord.account_id == bindparam("account"),
+)
+_POSITION_OF_TRADE = select(_POSITIONS.c.id).where(
+    _POSITIONS.c.account_id == bindparam("account"),
+    _POSITIONS.c.broker_trade_id == bindparam("trade"),
+)
+_POSITIONS_OF_TRADES = select(PositionRecord).where(
+    PositionRecord.account_id == bindparam("account"),
+    PositionRecord.broker_trade_id.in_(bindparam("trades", expanding=True)),
+)
+_OPEN_POSITION = select(_POSITIONS.c.id).where(
+    _POSITIONS.c.asset_id == bindparam("asset"), _IS_OPEN
+)
+_FILL = select(_FILLS.c.id).where(
+    _FILLS.c.account_id == bindparam("account"),
+    _FILLS.c.venue_transaction_id == bindparam("transaction"),
+)
+_ADD_EVENT, _ADD_FILL, _ADD_POSITION = insert(_EVENTS), insert(_FILLS), insert(_POSITIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,63 +91,49 @@ class Reserved:
 
 def reserved(session: Session, account_id: int) -> Reserved:
     """Return what open positions and working entries of the account bind together."""
-    totals = [ZERO, ZERO]
-    count = 0
-    for record, condition in (
-        (PositionRecord, (PositionRecord.is_open.is_(True),)),
-        (OrderRecord, (OrderRecord.status.in_(_WORKING), OrderRecord.kind == OrderKind.ENTRY)),
-    ):
-        row = session.execute(
-            select(func.sum(record.notional), func.sum(record.margin), func.count()).where(
-                record.account_id == account_id, *condition
-            )
-        ).one()
-        totals[0] += row[0] or ZERO
-        totals[1] += row[1] or ZERO
-        count += row[2]
-    return Reserved(totals[0], totals[1], count)
+    exposure, margin, count = session.connection().execute(_RESERVED, {"account": account_id}).one()
+    return Reserved(exposure or ZERO, margin or ZERO, count)
 
 
-def working_orders(session: Session, asset_id: int) -> list[OrderRecord]:
-    """Return the asset's orders that are not final."""
-    return list(
-        session.scalars(
-            select(OrderRecord).where(
-                OrderRecord.asset_id == asset_id, OrderRecord.status.in_(_WORKING)
-            )
-        )
-    )
+def working_orders(session: Session, asset_id: int) -> Sequence[Row[int, str]]:
+    """Return `id` and `status` of the asset's orders that are not final."""
+    return session.connection().execute(_WORKING_OF_ASSET, {"asset": asset_id}).all()
 
 
-def working_orders_of(session: Session, portfolio_id: int) -> list[OrderRecord]:
-    """Return the portfolio's orders that are not final."""
-    return list(
-        session.scalars(
-            select(OrderRecord).where(
-                OrderRecord.portfolio_id == portfolio_id, OrderRecord.status.in_(_WORKING)
-            )
-        )
-    )
+def working_orders_of(session: Session, portfolio_id: int) -> Sequence[Row[int, int, str]]:
+    """Return `id`, `asset_id` and `status` of the portfolio's orders that are not final."""
+    return session.connection().execute(_WORKING_OF_PORTFOLIO, {"portfolio": portfolio_id}).all()
 
 
 def unresolved_orders(session: Session, account_id: int) -> list[OrderRecord]:
     """Return the account's orders of which only the venue knows what became of them."""
-    return list(
-        session.scalars(
-            select(OrderRecord)
-            .where(OrderRecord.account_id == account_id, OrderRecord.status.in_(_UNRESOLVED))
-            .order_by(OrderRecord.id)
-        )
-    )
+    return list(session.scalars(_UNRESOLVED, {"account": account_id}))
+
+
+def load_named(
+    session: Session, account_id: int, client_ids: Collection[str], trade_ids: Collection[str]
+) -> list[OrderRecord | PositionRecord]:
+    """Return the account's orders and positions with these ids of the client and of the venue.
+
+    While the caller holds them, looking one of them up costs no reading of its row.
+    """
+    found: list[OrderRecord | PositionRecord] = []
+    if client_ids:
+        named = {"account": account_id, "clients": list(client_ids)}
+        found.extend(session.scalars(_BY_CLIENT_IDS, named))
+    if trade_ids:
+        held = {"account": account_id, "trades": list(trade_ids)}
+        found.extend(session.scalars(_POSITIONS_OF_TRADES, held))
+    return found
 
 
 def by_client_id(session: Session, account_id: int, client_id: str) -> OrderRecord | None:
     """Return the account's order with this client order id."""
-    return session.scalar(
-        select(OrderRecord).where(
-            OrderRecord.client_order_id == client_id, OrderRecord.account_id == account_id
-        )
+    found = session.connection().execute(
+        _BY_CLIENT_ID, {"account": account_id, "client": client_id}
     )
+    order_id = found.scalar_one_or_none()
+    return session.get_one(OrderRecord, order_id) if order_id is not None else None
 
 
 def by_broker_id(session: Session, account_id: int, broker_id: str) -> OrderRecord | None:
@@ -105,33 +148,42 @@ def by_broker_id(session: Session, account_id: int, broker_id: str) -> OrderReco
 
 def position_of_trade(session: Session, account_id: int, trade_id: str) -> PositionRecord | None:
     """Return the account's position with this trade id of the venue."""
-    return session.scalar(
-        select(PositionRecord).where(
-            PositionRecord.account_id == account_id, PositionRecord.broker_trade_id == trade_id
-        )
+    found = session.connection().execute(
+        _POSITION_OF_TRADE, {"account": account_id, "trade": trade_id}
     )
+    position_id = found.scalar_one_or_none()
+    return session.get_one(PositionRecord, position_id) if position_id is not None else None
 
 
-def open_position(session: Session, asset_id: int) -> PositionRecord | None:
-    """Return the asset's open position."""
-    return session.scalar(
-        select(PositionRecord).where(
-            PositionRecord.asset_id == asset_id, PositionRecord.is_open.is_(True)
-        )
-    )
+def open_position(session: Session, asset_id: int) -> int | None:
+    """Return the id of the asset's open position."""
+    found = session.connection().execute(_OPEN_POSITION, {"asset": asset_id})
+    return found.scalar_one_or_none()
 
 
 def fill_exists(session: Session, account_id: int, transaction_id: str) -> bool:
     """Return whether a fill with this transaction id of the venue is booked already."""
-    return (
-        session.scalar(
-            select(FillRecord.id).where(
-                FillRecord.account_id == account_id,
-                FillRecord.venue_transaction_id == transaction_id,
-            )
-        )
-        is not None
+    found = session.connection().execute(
+        _FILL, {"account": account_id, "transaction": transaction_id}
     )
+    return found.scalar_one_or_none() is not None
+
+
+def add_event(session: Session, **values: Any) -> None:
+    """Insert a change of an order's state."""
+    session.connection().execute(_ADD_EVENT, values)
+
+
+def add_fill(session: Session, **values: Any) -> None:
+    """Insert a fill; its order and position are in the database already."""
+    session.connection().execute(_ADD_FILL, values)
+
+
+def add_position(session: Session, **values: Any) -> int:
+    """Insert a position and return its id."""
+    made = session.connection().execute(_ADD_POSITION, values)
+    assert made.lastrowid is not None
+    return made.lastrowid
 
 
 def change_status(
@@ -155,14 +207,13 @@ def change_status(
     order.updated_at = now
     if status is OrderStatus.UNKNOWN and order.unknown_since is None:
         order.unknown_since = now
-    session.add(
-        OrderEventRecord(
-            order_id=order.id,
-            from_status=previous.value,
-            to_status=status.value,
-            venue_transaction_id=venue_transaction_id,
-            detail=detail[:1000],
-            market_time=market_time,
-            recorded_at=now,
-        )
+    add_event(
+        session,
+        order_id=order.id,
+        from_status=previous.value,
+        to_status=status.value,
+        venue_transaction_id=venue_transaction_id,
+        detail=detail[:1000],
+        market_time=market_time,
+        recorded_at=now,
     )

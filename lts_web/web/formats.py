@@ -7,6 +7,7 @@ units; times are in the reader's zone with the zone beside them. Missing is a da
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -41,6 +42,7 @@ def install(app: Flask) -> None:
         words,
         tone,
         readable,
+        report,
         explain,
     ):
         app.add_template_filter(function, function.__name__)
@@ -162,6 +164,8 @@ def readable(value: Any) -> str:
     """Return a value out of a JSON column for people."""
     if value is None:
         return MISSING
+    if value in ("", [], {}):
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -169,6 +173,18 @@ def readable(value: Any) -> str:
     if isinstance(value, int):
         return _sign(f"{value:,}")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def report(counts: Mapping[str, Any]) -> str:
+    """Return a cycle's counts in one line: "assets 3 · outcomes: held 2, ordered 1"."""
+    parts = []
+    for name, value in counts.items():
+        if isinstance(value, Mapping):
+            inner = ", ".join(f"{words(key)} {readable(each)}" for key, each in value.items())
+            parts += [f"{words(name)}: {inner}"] if inner else []
+        elif value:
+            parts.append(f"{words(name)} {readable(value)}")
+    return " · ".join(parts) or MISSING
 
 
 def _amount(amount: Decimal | None, places: int, currency: str, *, signed: bool) -> str:

@@ -114,27 +114,25 @@ class Simulation:
         scale, half, width = float(self._scale), self._half_spread, columns.timeframe_seconds
         spread, step = 2 * half / scale, timedelta(seconds=width)
         now, expected, week_end, next_week = datetime.fromtimestamp(0, UTC), -1, 0, 0
-        template, position = self._take_stock()
-        lower, upper, waiting, marked = replay.lower, replay.upper, replay.waiting, -1
+        self._take_stock()
         for index, opened in enumerate(columns.times):
             if opened >= next_week:
                 week_end, next_week = calendar_week(opened)
             high, low, close = highs[index], lows[index], closes[index]
+            replay.passed = index
             if opened < week_end:
-                if low <= lower or high >= upper or waiting:
+                if low <= replay.lower or high >= replay.upper or replay.waiting:
                     replay.pass_bar(index)
-                    template, position = self._take_stock()
-                    lower, upper, waiting = replay.lower, replay.upper, replay.waiting
-                marked = index
+                    self._take_stock()
+                replay.marked = index
             # Adding to a time is several times cheaper than making one.
             now = now + step if opened == expected else datetime.fromtimestamp(opened + width, UTC)
             expected = opened + width
-            asset = template.copy()
-            if position is None:
+            asset = self._asset.copy()
+            if self._position is None:
                 asset["open_positions"] = []
             else:
-                replay.passed, replay.marked = index, marked
-                self._revalue(asset, position)
+                self._revalue(asset)
             points = round(close * scale)
             market = {
                 "time": now,
@@ -150,9 +148,7 @@ class Simulation:
             }
             answer = decide(asset, market)
             if type(answer) is not dict or (answer != _HOLD and answer != _EMPTY_HOLD):
-                replay.passed, replay.marked = index, marked
                 self._act(answer, index, now, market_open=opened < week_end)
-                waiting = replay.waiting
         self.codes["none"] += len(columns) - self.codes.total()
 
     # --- what the strategy sees ---------------------------------------------------------------
@@ -178,15 +174,14 @@ class Simulation:
         self._position = positions[0] if positions else None
         if self._position is None:
             self.drawdown.see(self._balance)
-        return self._asset, self._position
 
-    def _revalue(self, asset: dict[str, Any], held: dict[str, Any]) -> None:
+    def _revalue(self, asset: dict[str, Any]) -> None:
         """Write the open position at the last price, and the equity that follows, into `asset`."""
         assert self._position is not None
         unrealized = self.replay.unrealized()
         equity = self._balance + unrealized
         self.drawdown.see(equity)
-        position = held.copy()
+        position = self._position.copy()
         # An integer divided by ten thousand is the float nearest to the booked amount.
         position["unrealized_pnl"] = unrealized / MONEY_SCALE
         asset["equity"] = equity / MONEY_SCALE

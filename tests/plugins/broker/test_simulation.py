@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -16,13 +18,16 @@ from lts_web.plugins.base import StrategyPluginBase
 from lts_web.plugins.boundary import read_transactions
 from lts_web.plugins.broker.backtrader_simulation_broker import BacktraderSimulationBroker
 from lts_web.plugins.broker.bar_replay import Market, half_even
+from lts_web.plugins.broker.bar_table import ColumnNames, read_bars
 from lts_web.plugins.broker.simulation import Setup, Simulation
+from lts_web.plugins.broker.strategy_forms import limits_of
+from lts_web.plugins.strategy.default_strategy import DefaultStrategy
 from lts_web.trading.instruments import find_instrument
-from lts_web.trading.matching import TransactionKind, VenueTransaction
+from lts_web.trading.matching import Book, Ticket, TransactionKind, VenueTransaction
 from lts_web.trading.positions import Fill, ledger_balance
 from lts_web.trading.risk import RiskLimits
 from tests.plugins.broker.bars import MONDAY, at, flat, hourly
-from tests.plugins.broker.plain_cycle import Watched, plain_cycle
+from tests.plugins.broker.plain_cycle import Watched, plain_bar, plain_cycle
 
 LOOSE = RiskLimits(
     require_stop_loss=False,
@@ -164,6 +169,96 @@ def test_short_cuts_change_nothing_and_no_money_is_lost(
     assert ledger_balance(setup.initial_cash, fills_of(book.transactions)) == book.balance
     simulation.replay.mark()
     assert simulation.book.account() == book.account()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    which=st.sampled_from(MARKETS),
+    moves=st.lists(steps, min_size=2, max_size=40),
+    drawn=st.lists(actions, min_size=1, max_size=20),
+)
+def test_a_bar_function_meets_the_book_that_sees_every_bar(
+    which: tuple[str, str, float, dict[str, float]],
+    moves: list[tuple[int, int, int, int]],
+    drawn: list[Any],
+) -> None:
+    name, currency, price, conversions = which
+    instrument = find_instrument(name)
+    broker = BacktraderSimulationBroker({"instrument": name, "account_currency": currency})
+    broker.load_columns(walk(name, price, moves))
+    others = {pair: walk(pair, rate, moves[::-1]) for pair, rate in conversions.items()}
+    for pair, columns in others.items():
+        broker.load_conversion_columns(pair, columns)
+    book = Book(currency, Decimal(10_000))
+    script = Script(
+        [one for one in drawn if one != "close"] or [None], float(instrument.price_step)
+    )
+
+    def act(own: BacktraderSimulationBroker, index: int, bar: dict[str, Any]) -> None:
+        bars = {pair: plain_bar(columns, index) for pair, columns in others.items()}
+        own_bar = plain_bar(walk(name, price, moves), index)
+        book.on_bars(
+            own_bar.open_time, own_bar.open_time + timedelta(hours=1), bars | {name: own_bar}
+        )
+        assert own.get_account_summary()["equity"] == float(book.account().equity)
+        asked = script({}, bar).get("parameters")
+        if asked is not None:
+            quantity = asked.pop("quantity") or 1000
+            own.open_order(asked | {"quantity": quantity, "client_order_id": f"c{index}"})
+            now = own_bar.open_time + timedelta(hours=1)
+            levels = [
+                None if asked[key] is None else instrument.round_price(Decimal(repr(asked[key])))
+                for key in ("sl", "tp")
+            ]
+            units = quantity if asked["side"] == "buy" else -quantity
+            costs = broker.costs(instrument)
+            book.submit(Ticket(f"c{index}", name, name, units, now, now, *levels, costs))
+
+    broker.run_simulation(act, close_at_end=False)
+    seen = read_transactions(broker.get_transactions_since(0, 10_000))
+    assert seen == book.transactions
+
+
+REFERENCE = os.environ.get("LTS_REFERENCE_DATA")
+
+
+@pytest.mark.req("SYS-001")
+@pytest.mark.skipif(not REFERENCE, reason="LTS_REFERENCE_DATA names no folder of real bars")
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("eurusd_h1_2018_2020.csv", "EUR_USD"), ("usdjpy_h1_2012_2022.csv", "USD_JPY")],
+)
+def test_real_bars_give_the_fills_of_the_plain_cycle(file: str, name: str) -> None:
+    broker = BacktraderSimulationBroker({"instrument": name})
+    instrument = find_instrument(name)
+    whole = read_bars(Path(str(REFERENCE)) / file, ColumnNames(), instrument)
+    columns = first_of(whole, 1500)
+    broker.load_columns(columns)
+    strategy = DefaultStrategy()
+    summary = broker.run_simulation(strategy, close_at_end=False)
+    setup = replace(
+        setup_of(broker, Market(instrument, columns)),
+        limits=limits_of(strategy.params),
+        parameters=strategy.params,
+    )
+    book = plain_cycle(setup, broker, strategy.decide)
+    fills = without_client_ids(
+        [line for line in book.transactions if line.kind is TransactionKind.FILL]
+    )
+    assert len(fills) > 40
+    assert without_client_ids(read_transactions(summary["fills"])) == fills
+    assert summary["final_cash"] == float(book.balance)
+
+
+def first_of(columns: Columns, count: int) -> Columns:
+    return Columns(
+        columns.timeframe_seconds,
+        columns.times[:count],
+        columns.opens[:count],
+        columns.highs[:count],
+        columns.lows[:count],
+        columns.closes[:count],
+    )
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(1, 10**6))

@@ -1,0 +1,266 @@
+"""Small stories for the order protocol: a few bars, a script of decisions, a death at any step.
+
+Each story trades EUR_USD with real costs and ends with a second entry, so that a system that is
+blocked after a death shows. `Story.begin` prepares the state right before the steps in question
+and keeps it as a folder to be copied; `Trial` is one copy, its processes and their deaths.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lts_web import wiring
+from lts_web.gateways.process_lock import ProcessOwner
+from lts_web.plugins import StrategyPluginBase
+from lts_web.plugins.registry import installed_entry_points
+from lts_web.plugins.runner import PluginRunner
+from lts_web.store.engine import Database
+from lts_web.store.venues import Venues
+from lts_web.wiring import Trading
+from tests import house_of_trading
+from tests.house_of_trading import START, House, MovableClock
+from tests.protocol.evidence import problems
+from tests.protocol.mortality import Killed, Life, watch_commits
+
+# One pool of threads for all processes of a test run: each of them would leave its own behind.
+RUNNER = PluginRunner()
+HOUR = timedelta(hours=1)
+
+
+class Scripted(StrategyPluginBase):
+    """Does at each bar what its script says; remembers every bar at which it was asked."""
+
+    plugin_params: ClassVar[dict[str, Any]] = {
+        "script": "",
+        "distance": 0.0010,
+        "position_size": 0.5,
+    }
+    asked: ClassVar[list[tuple[int, datetime]]] = []
+
+    def decide(self, asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str, Any]:
+        """Return the script's word for the bar that has just closed."""
+        Scripted.asked.append((asset_data["asset_id"], market_data["time"]))
+        number = int((market_data["time"] - START) / HOUR) - 1
+        words = dict(word.split(":") for word in self.params["script"].split())
+        action = words.get(str(number), "none")
+        if action not in ("buy", "sell"):
+            return {"action": action, "parameters": {}}
+        sign = 1 if action == "buy" else -1
+        price, distance = market_data["close"], self.params["distance"]
+        protection = {"sl": price - sign * distance, "tp": price + sign * distance}
+        return {
+            "action": "open",
+            "parameters": {"side": action, "quantity": 12_345, **protection},
+        }
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happens: (open, high, low, close) of each bar, the script, and the cycles in question.
+
+    Deaths are tried in the cycles `first` to `first + cycles - 1`, counted by bars from 0.
+    `reasons` are those of all fills undisturbed, `without` where a death before the send cost the
+    order in question: an entry that never was, or a close that the next opposite signal makes up.
+    """
+
+    name: str
+    bars: tuple[tuple[float, float, float, float], ...]
+    script: str
+    first: int
+    cycles: int
+    reasons: tuple[str, ...]
+    without: tuple[str, ...] = ()
+    broker: str = "backtrader_simulation_broker"
+
+
+def _flat(*prices: float) -> tuple[tuple[float, float, float, float], ...]:
+    return tuple((price, price, price, price) for price in prices)
+
+
+_CALM = _flat(1.1000, 1.1001)
+_AFTER = _flat(1.1002, 1.1001, 1.1003, 1.1002, 1.1004)
+STORIES = {
+    story.name: story
+    for story in (
+        Story(
+            "entry",
+            (*_CALM, *_flat(1.1003), *_AFTER),
+            "1:buy 3:close 5:buy",
+            first=1,
+            cycles=2,
+            reasons=("market", "close", "market"),
+            without=("market",),
+        ),
+        Story(
+            "close",
+            (*_CALM, *_flat(1.1003, 1.1004, 1.1002), *_AFTER),
+            "0:sell 2:close 5:buy",
+            first=2,
+            cycles=2,
+            reasons=("market", "close", "market"),
+            without=("market", "close"),
+        ),
+        Story(
+            "stop_loss",
+            (*_CALM, (1.1001, 1.1002, 1.0970, 1.0980), *_AFTER),
+            "0:buy 3:sell",
+            first=2,
+            cycles=1,
+            reasons=("market", "stop_loss", "market"),
+        ),
+        Story(
+            "take_profit",
+            (*_CALM, (1.1001, 1.1030, 1.1000, 1.1020), *_AFTER),
+            "0:buy 3:sell",
+            first=2,
+            cycles=1,
+            reasons=("market", "take_profit", "market"),
+        ),
+    )
+}
+
+
+@dataclass
+class Start:
+    """The state right before the steps in question, as a folder."""
+
+    story: Story
+    folder: Path
+    clock: datetime
+    user_id: int
+    portfolio_id: int
+
+
+@dataclass
+class Trial:
+    """One copy of a story's start, with processes that die and follow each other."""
+
+    start: Start
+    house: House
+    plugins: dict[str, type] = field(default_factory=dict)
+    _open: list[ProcessOwner] = field(default_factory=list)
+
+    def process(self, life: Life, **terms: Any) -> Trading:
+        """Start a process with databases of its own; the one before must have died."""
+        self.house.close()
+        self.house.database = Database(self.house.folder / "lts.db")
+        self.house.venues = Venues(self.house.folder / "venues.db")
+        watch_commits(self.house.database.engine, "database", life.reach)
+        watch_commits(self.house.venues.engine, "venue", life.reach)
+        plugins = {"strategy/scripted": Scripted, **self.plugins}
+        trading, owner = self.house.process(plugins, reach=life.reach, **terms)
+        self._open.append(owner)
+        return trading
+
+    def die(self) -> None:
+        """Let go of what the operating system takes from a dead process: its lock."""
+        for owner in self._open:
+            owner.close()
+        self._open.clear()
+
+    def run(self, trading: Trading, cycles: int) -> None:
+        """Run so many cycles; Killed where a life ends."""
+        for _ in range(cycles):
+            self.house.clock.pass_(seconds=2)
+            trading.service.run_portfolio(self.start.portfolio_id)
+
+    def recover_and_finish(self, **terms: Any) -> list[str]:
+        """Start anew, recover, run to the last bar and a step beyond; return what is wrong."""
+        self.die()
+        trading = self.process(Life(), **terms)
+        trading.service.recover()
+        self.run(trading, len(self.start.story.bars) + 1)
+        return problems(self.house.database, self.house.venues)
+
+    def steps(self, act: Callable[[Trading], object], ends_at: int | None = None) -> list[str]:
+        """Start a process, let it act, and return the steps up to its end.
+
+        Building the process is no part of the story: its steps are not counted.
+        """
+        life = Life()
+        trading = self.process(life)
+        life.count(ends_at)
+        try:
+            act(trading)
+        except Killed:
+            assert life.over
+        else:
+            assert ends_at is None, f"step {ends_at} was never reached"
+        return list(life.steps)
+
+    def in_question(self, trading: Trading) -> None:
+        """Run the cycles in which the story tries deaths."""
+        self.run(trading, self.start.story.cycles)
+
+
+class Stage:
+    """Prepares stories, and gives copies of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._starts: dict[str, Start] = {}
+        self._copies = 0
+
+    def start(self, story: Story) -> Start:
+        """Return the story's start, prepared once."""
+        if story.name not in self._starts:
+            self._starts[story.name] = self._prepare(story)
+        return self._starts[story.name]
+
+    def copy(self, start: Start, *, of: Path | None = None) -> Trial:
+        """Return a trial on a copy of the start, or of another trial's folder."""
+        self._copies += 1
+        folder = self._folder / f"trial-{self._copies}"
+        shutil.copytree(of or start.folder, folder)
+        clock = MovableClock(start.clock)
+        house = House(
+            folder, clock, Database(folder / "lts.db"), Venues(folder / "venues.db"), start.user_id
+        )
+        return Trial(start, house)
+
+    @contextmanager
+    def trial(self, story: Story, *, of: Path | None = None) -> Iterator[Trial]:
+        """Give a trial that is thrown away at the end."""
+        trial = self.copy(self.start(story), of=of)
+        try:
+            yield trial
+        finally:
+            trial.die()
+            trial.house.close()
+            shutil.rmtree(trial.house.folder)
+
+    def _prepare(self, story: Story) -> Start:
+        folder = self._folder / f"start-{story.name}"
+        folder.mkdir()
+        house = House.build(folder)
+        bars = [(START + HOUR * number, *prices) for number, prices in enumerate(story.bars)]
+        dataset = house.dataset("EUR_USD", bars)
+        portfolio = house.portfolio()
+        house.asset(
+            portfolio,
+            "EUR_USD",
+            dataset,
+            strategy_plugin="scripted",
+            strategy_config={"script": story.script},
+            broker_plugin=story.broker,
+        )
+        trading, owner = house.process({"strategy/scripted": Scripted})
+        for _ in range(story.first):
+            house.clock.pass_(seconds=2)
+            trading.service.run_portfolio(portfolio)
+        owner.close()
+        house.close()
+        return Start(story, folder, house.clock(), house.user_id, portfolio)
+
+
+def make_processes_cheap(monkeypatch: Any) -> None:
+    """Let all processes of a test use one pool of threads and one search for plugins."""
+    monkeypatch.setattr(wiring, "PluginRunner", lambda **_terms: RUNNER)
+    monkeypatch.setattr(house_of_trading, "installed_entry_points", cache(installed_entry_points))
