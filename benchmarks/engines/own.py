@@ -1,28 +1,29 @@
-"""Runs the momentum rule in LTS, in a process of its own: `python -m benchmarks.engines.own BARS`.
+"""Runs the rule in LTS: `python -m benchmarks.engines.own FAST SLOW BARS`, in a process of its own.
 
-It prints one JSON object: {seconds, trades, peak_megabytes}, with trades as the peers print them.
+It prints one JSON object: {clock_seconds, processor_seconds, trades, peak_megabytes}, with trades
+as the peers print them.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from decimal import Decimal
 from pathlib import Path
+from time import perf_counter, process_time
 from typing import Any
 
-from benchmarks.engines.momentum import (
-    CALM,
+from benchmarks.engines.crossover import (
+    BUY,
     CASH,
-    DIGITS,
-    ENTRY,
+    HOLD,
     HOUR,
+    LEAVE,
     LEVERAGE,
-    LOOKBACK,
-    PROTECTION,
+    SELL,
     UNITS,
-    WILD,
+    Crossover,
+    levels,
     read_bars,
 )
 from lts_web.plugins.bars_view import Columns
@@ -34,44 +35,56 @@ FREE = {"spread_pips": 0, "slippage_pips": 0, "commission_per_lot": 0, "swap_per
 UNLIMITED = RiskLimits(max_risk_per_trade=Decimal(1), position_size=Decimal(1))
 
 
-def decide(asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str, Any]:
-    """Decide by the momentum rule, in the shape that every strategy plugin has."""
-    closes = market_data["bars"].closes(LOOKBACK + 1)
-    if len(closes) <= LOOKBACK:
-        return {"action": "none"}
-    close = market_data["close"]
-    move = close - closes[0]
-    reach = market_data["high"] - market_data["low"]
-    positions = asset_data["open_positions"]
-    if positions:
-        turned = move < 0 if positions[0]["side"] == "long" else move > 0
-        return {"action": "close"} if turned or reach > WILD else {"action": "none"}
-    if -ENTRY <= move <= ENTRY or reach > CALM:
-        return {"action": "none"}
-    sign = 1 if move > 0 else -1
-    return {
-        "action": "open",
-        "parameters": {
-            "side": "buy" if move > 0 else "sell",
-            "quantity": UNITS,
-            "sl": round(close - sign * PROTECTION, DIGITS),
-            "tp": round(close + sign * PROTECTION, DIGITS),
-        },
-    }
+class Strategy:
+    """The rule in the shape that every strategy plugin has."""
+
+    def __init__(self, rule: Crossover) -> None:
+        self.rule = rule
+
+    def decide(self, asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str, Any]:
+        """Decide at a bar's close."""
+        close, positions = market_data["close"], asset_data["open_positions"]
+        held = 0 if not positions else BUY if positions[0]["side"] == "long" else SELL
+        decision = self.rule.decide(close, held)
+        if decision == HOLD:
+            return {"action": "none"}
+        if decision == LEAVE:
+            return {"action": "close"}
+        stop, target = levels(decision, close)
+        return {
+            "action": "open",
+            "parameters": {
+                "side": "buy" if decision == BUY else "sell",
+                "quantity": UNITS,
+                "sl": stop,
+                "tp": target,
+            },
+        }
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Run the simulation over the bars of the command line."""
-    columns = Columns(HOUR, *read_bars(Path(sys.argv[1])))
+    bars = read_bars(Path(arguments[2]))
     broker = BacktraderSimulationBroker(FREE | {"initial_cash": CASH, "leverage": LEVERAGE})
-    broker.load_columns(columns)
-    begin = time.perf_counter()
-    summary = broker.run_simulation(decide, limits=UNLIMITED)
-    seconds = time.perf_counter() - begin
-    place = {time: index for index, time in enumerate(columns.times)}
-    # A trade that the end of the bars closed ends with the last bar, as in the peers.
-    place[columns.times[-1] + HOUR] = len(columns) - 1
-    trades = [
+    broker.load_columns(
+        Columns(HOUR, bars.times, bars.opens, bars.highs, bars.lows, bars.closes)
+    )
+    strategy = Strategy(Crossover(int(arguments[0]), int(arguments[1]), bars.quiet))
+    clock, processor = perf_counter(), process_time()
+    summary = broker.run_simulation(strategy, limits=UNLIMITED)
+    clock, processor = perf_counter() - clock, process_time() - processor
+    result = {
+        "clock_seconds": clock,
+        "processor_seconds": processor,
+        "trades": _trades(summary, bars.times),
+        "peak_megabytes": peak_megabytes(),
+    }
+    print(json.dumps(result))
+
+
+def _trades(summary: dict[str, Any], times: Any) -> list[tuple[float, ...]]:
+    place = {time: index for index, time in enumerate(times)}
+    return [
         (
             place[int(trade["open_time"].timestamp())],
             place[int(trade["close_time"].timestamp())],
@@ -80,9 +93,9 @@ def main() -> None:
             trade["close_price"],
         )
         for trade in summary["trades"]
+        # What only the end of the bars closed is no trade of the rule's.
         if trade["close_reason"] != "end_of_data"
     ]
-    print(json.dumps({"seconds": seconds, "trades": trades, "peak_megabytes": peak_megabytes()}))
 
 
 if sys.platform == "win32":
@@ -115,4 +128,4 @@ else:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,97 +1,94 @@
-"""Runs the momentum rule in a peer: `python -m benchmarks.engines.peers NAME BARS`.
+"""Runs the rule in a peer: `python -m benchmarks.engines.peers NAME FAST SLOW BARS`.
 
 It runs in the peers' own environment and imports nothing of LTS. It prints one JSON object:
-{seconds, trades: [[entry bar, exit bar, units, entry price, exit price], ...]}.
+{clock_seconds, processor_seconds, trades: [[entry bar, exit bar, units, entry price, exit price],
+...]}.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
+from time import perf_counter, process_time
 from typing import Any
 
-from benchmarks.engines.momentum import (
-    CALM,
+from benchmarks.engines.crossover import (
+    BUY,
     CASH,
-    DIGITS,
-    ENTRY,
+    HOLD,
+    LEAVE,
     LEVERAGE,
-    LOOKBACK,
-    PROTECTION,
     UNITS,
-    WEEK_BARS,
-    WILD,
     Bars,
+    Crossover,
+    levels,
     read_bars,
 )
 
 Trades = list[tuple[int, int, int, float, float]]
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Run the engine that the command line names."""
-    engine = {"backtrader": run_backtrader, "backtesting": run_backtesting}[sys.argv[1]]
-    seconds, trades = engine(read_bars(Path(sys.argv[2])))
-    print(json.dumps({"seconds": seconds, "trades": trades}))
+    name, fast, slow, path = arguments
+    bars = read_bars(Path(path))
+    rule = Crossover(int(fast), int(slow), bars.quiet)
+    engine = {"backtrader": run_backtrader, "backtesting": run_backtesting}[name]
+    clock, processor, trades = engine(bars, rule)
+    print(
+        json.dumps({"clock_seconds": clock, "processor_seconds": processor, "trades": trades})
+    )
 
 
 def _frame(bars: Bars) -> Any:
     import pandas as pd  # noqa: PLC0415 – only the peers' environment has it
 
-    times, opens, highs, lows, closes = bars
-    prices = {"Open": opens, "High": highs, "Low": lows, "Close": closes}
+    prices = {"Open": bars.opens, "High": bars.highs, "Low": bars.lows, "Close": bars.closes}
     return pd.DataFrame(
         {name: list(column) for name, column in prices.items()} | {"Volume": 0.0},
-        index=pd.to_datetime(list(times), unit="s"),
+        index=pd.to_datetime(list(bars.times), unit="s"),
     )
 
 
-def run_backtesting(bars: Bars) -> tuple[float, Trades]:
+def run_backtesting(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
     """Return the seconds that backtesting.py needs, and its closed trades."""
     from backtesting import Backtest, Strategy  # noqa: PLC0415 – only the one that is measured
 
-    class Momentum(Strategy):
+    class Crossing(Strategy):
         def init(self) -> None:
-            pass
+            # The engine calls `next` from the second bar on.
+            rule.decide(bars.closes[0], 0)
 
         def next(self) -> None:
-            closes = self.data.Close
-            if len(closes) <= LOOKBACK:
+            close = self.data.Close[-1]
+            decision = rule.decide(close, self.position.size)
+            if decision == HOLD:
                 return
-            close = closes[-1]
-            move = close - closes[-1 - LOOKBACK]
-            reach = self.data.High[-1] - self.data.Low[-1]
-            if self.position:
-                turned = move < 0 if self.position.is_long else move > 0
-                if (turned or reach > WILD) and len(closes) % WEEK_BARS:
-                    self.position.close()
-            elif -ENTRY <= move <= ENTRY or reach > CALM or len(closes) % WEEK_BARS == 0:
+            if decision == LEAVE:
+                self.position.close()
                 return
-            elif move > 0:
-                stop, target = round(close - PROTECTION, DIGITS), round(close + PROTECTION, DIGITS)
-                self.buy(size=UNITS, sl=stop, tp=target)
-            else:
-                stop, target = round(close + PROTECTION, DIGITS), round(close - PROTECTION, DIGITS)
-                self.sell(size=UNITS, sl=stop, tp=target)
+            stop, target = levels(decision, close)
+            place = self.buy if decision == BUY else self.sell
+            place(size=UNITS, sl=stop, tp=target)
 
-    test = Backtest(_frame(bars), Momentum, cash=CASH, margin=1 / LEVERAGE)
-    begin = time.perf_counter()
+    test = Backtest(_frame(bars), Crossing, cash=CASH, margin=1 / LEVERAGE)
+    clock, processor = perf_counter(), process_time()
     result = test.run()
-    seconds = time.perf_counter() - begin
+    clock, processor = perf_counter() - clock, process_time() - processor
     rows = result["_trades"].itertuples()
-    return seconds, [
+    trades = [
         (int(r.EntryBar), int(r.ExitBar), int(r.Size), float(r.EntryPrice), float(r.ExitPrice))
         for r in rows
     ]
+    return clock, processor, trades
 
 
-def run_backtrader(bars: Bars) -> tuple[float, Trades]:
+def run_backtrader(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
     """Return the seconds that backtrader needs, and its closed trades."""
     import backtrader  # noqa: PLC0415 – only the one that is measured
 
-    class Momentum(backtrader.Strategy):
+    class Crossing(backtrader.Strategy):
         def __init__(self) -> None:
             self.bracket: list[Any] = []
             self.entry: tuple[int, int, float] | None = None
@@ -109,38 +106,33 @@ def run_backtrader(bars: Bars) -> tuple[float, Trades]:
                 self.entry = None
 
         def next(self) -> None:
-            data = self.data.close
-            if len(self.data) <= LOOKBACK:
+            close = self.data.close[0]
+            decision = rule.decide(close, self.position.size)
+            if decision == HOLD:
                 return
-            close = data[0]
-            move = close - data[-LOOKBACK]
-            reach = self.data.high[0] - self.data.low[0]
-            held = self.position.size
-            if held:
-                turned = move < 0 if held > 0 else move > 0
-                if (turned or reach > WILD) and len(self.data) % WEEK_BARS:
-                    self.close()
-                    for order in self.bracket[1:]:
-                        self.cancel(order)
-            elif not -ENTRY <= move <= ENTRY and reach <= CALM and len(self.data) % WEEK_BARS:
-                sign = 1 if move > 0 else -1
-                place = self.buy_bracket if move > 0 else self.sell_bracket
-                self.bracket = place(
-                    size=UNITS,
-                    exectype=backtrader.Order.Market,
-                    stopprice=round(close - sign * PROTECTION, DIGITS),
-                    limitprice=round(close + sign * PROTECTION, DIGITS),
-                )
+            if decision == LEAVE:
+                self.close()
+                for order in self.bracket[1:]:
+                    self.cancel(order)
+                return
+            stop, target = levels(decision, close)
+            place = self.buy_bracket if decision == BUY else self.sell_bracket
+            self.bracket = place(
+                size=UNITS,
+                exectype=backtrader.Order.Market,
+                stopprice=stop,
+                limitprice=target,
+            )
 
     cerebro = backtrader.Cerebro(stdstats=False)
-    cerebro.addstrategy(Momentum)
+    cerebro.addstrategy(Crossing)
     cerebro.adddata(backtrader.feeds.PandasData(dataname=_frame(bars), openinterest=None))
     cerebro.broker.setcash(CASH)
     cerebro.broker.setcommission(leverage=LEVERAGE)
-    begin = time.perf_counter()
+    clock, processor = perf_counter(), process_time()
     [strategy] = cerebro.run()
-    return time.perf_counter() - begin, strategy.made
+    return perf_counter() - clock, process_time() - processor, strategy.made
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -159,7 +159,7 @@ def closed_sums(session: Session, portfolio_id: int) -> Closed:
 def order_counts(session: Session, cycle_id: int) -> dict[str, int]:
     """Return how many orders of the cycle stand in each state."""
     rows = session.connection().execute(_ORDER_COUNTS, {"cycle": cycle_id})
-    return {status: count for status, count in rows}
+    return dict(rows.all())
 
 
 def _run(session: Session, statement: Executable, rows: Sequence[dict[str, Any]]) -> None:

@@ -53,6 +53,44 @@ class Script(StrategyPluginBase):
         return {"action": "open", "parameters": parameters, "reason": "the script opens"}
 
 
+class Momentum(StrategyPluginBase):
+    """Follows the mean of the last closes with quantities of its own; turns, and closes early."""
+
+    plugin_params: ClassVar[dict[str, Any]] = {
+        "window": 12,
+        "quantity": 12_345,
+        "stop_pips": 25,
+        "target_pips": 40,
+        "position_size": 0.5,
+    }
+
+    def decide(self, asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str, Any]:
+        window = self.params["window"]
+        closes = market_data["bars"].closes(window)
+        if len(closes) < window:
+            return {"action": "none"}
+        pip, close = asset_data["pip"], market_data["close"]
+        distance = (close - sum(closes) / window) / pip
+        side = "buy" if distance > 0 else "sell"
+        for position in asset_data["open_positions"]:
+            if position["unrealized_pnl"] > 0.001 * asset_data["equity"]:
+                return {"action": "close", "parameters": {"position_id": position["position_id"]}}
+            if position["side"] == ("long" if side == "buy" else "short"):
+                return {"action": "none"}
+        if abs(distance) < 3:
+            return {"action": "none"}
+        sign = 1 if side == "buy" else -1
+        return {
+            "action": "open",
+            "parameters": {
+                "side": side,
+                "quantity": self.params["quantity"],
+                "sl": close - sign * self.params["stop_pips"] * pip,
+                "tp": close + sign * self.params["target_pips"] * pip,
+            },
+        }
+
+
 class Slow(StrategyPluginBase):
     """Takes its time over nothing, and counts how many do so at once, in which order."""
 
@@ -177,6 +215,7 @@ class Tidy(Script):
 
 PLUGINS: dict[str, type] = {
     "strategy/script": Script,
+    "strategy/momentum": Momentum,
     "strategy/slow": Slow,
     "strategy/stubborn": Stubborn,
     "strategy/bare": Bare,

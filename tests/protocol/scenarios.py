@@ -1,20 +1,22 @@
 """Small stories for the order protocol: a few bars, a script of decisions, a death at any step.
 
 Each story trades EUR_USD with real costs and ends with a second entry, so that a system that is
-blocked after a death shows. `Story.begin` prepares the state right before the steps in question
+blocked after a death shows. `Stage` prepares the state right before the steps in question
 and keeps it as a folder to be copied; `Trial` is one copy, its processes and their deaths.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
+
+from sqlalchemy import event
 
 from lts_web import wiring
 from lts_web.gateways.process_lock import ProcessOwner
@@ -78,6 +80,7 @@ class Story:
     reasons: tuple[str, ...]
     without: tuple[str, ...] = ()
     broker: str = "backtrader_simulation_broker"
+    plugins: Mapping[str, type] = field(default_factory=dict)
 
 
 def _flat(*prices: float) -> tuple[tuple[float, float, float, float], ...]:
@@ -138,32 +141,32 @@ class Start:
     portfolio_id: int
 
 
-@dataclass
 class Trial:
-    """One copy of a story's start, with processes that die and follow each other."""
+    """A story on its databases, with processes that die and follow each other."""
 
-    start: Start
-    house: House
-    plugins: dict[str, type] = field(default_factory=dict)
-    _open: list[ProcessOwner] = field(default_factory=list)
+    def __init__(self, stage: Stage, start: Start) -> None:
+        self.start = start
+        self._stage = stage
+        self._owner: ProcessOwner | None = None
+        self.house = House(
+            stage.work, MovableClock(start.clock), stage.database, stage.venues, start.user_id
+        )
 
     def process(self, life: Life, **terms: Any) -> Trading:
-        """Start a process with databases of its own; the one before must have died."""
-        self.house.close()
-        self.house.database = Database(self.house.folder / "lts.db")
-        self.house.venues = Venues(self.house.folder / "venues.db")
-        watch_commits(self.house.database.engine, "database", life.reach)
-        watch_commits(self.house.venues.engine, "venue", life.reach)
-        plugins = {"strategy/scripted": Scripted, **self.plugins}
-        trading, owner = self.house.process(plugins, reach=life.reach, **terms)
-        self._open.append(owner)
+        """Start a process; the one before it must be dead."""
+        self._stage.database.close()
+        self._stage.venues.close()
+        self._stage.life = life
+        plugins = {"strategy/scripted": Scripted, **self.start.story.plugins}
+        trading, self._owner = self.house.process(plugins, reach=life.reach, **terms)
         return trading
 
     def die(self) -> None:
         """Let go of what the operating system takes from a dead process: its lock."""
-        for owner in self._open:
-            owner.close()
-        self._open.clear()
+        if self._owner is not None:
+            self._owner.close()
+            self._owner = None
+        self._stage.life = Life()
 
     def run(self, trading: Trading, cycles: int) -> None:
         """Run so many cycles; Killed where a life ends."""
@@ -171,21 +174,19 @@ class Trial:
             self.house.clock.pass_(seconds=2)
             trading.service.run_portfolio(self.start.portfolio_id)
 
-    def recover_and_finish(self, **terms: Any) -> list[str]:
-        """Start anew, recover, run to the last bar and a step beyond; return what is wrong."""
-        self.die()
-        trading = self.process(Life(), **terms)
-        trading.service.recover()
-        self.run(trading, len(self.start.story.bars) + 1)
-        return problems(self.house.database, self.house.venues)
+    def in_question(self, trading: Trading) -> None:
+        """Run the cycles in which the story tries deaths."""
+        self.run(trading, self.start.story.cycles)
 
-    def steps(self, act: Callable[[Trading], object], ends_at: int | None = None) -> list[str]:
+    def steps(
+        self, act: Callable[[Trading], object], ends_at: int | None = None, **terms: Any
+    ) -> list[str]:
         """Start a process, let it act, and return the steps up to its end.
 
         Building the process is no part of the story: its steps are not counted.
         """
         life = Life()
-        trading = self.process(life)
+        trading = self.process(life, **terms)
         life.count(ends_at)
         try:
             act(trading)
@@ -195,18 +196,35 @@ class Trial:
             assert ends_at is None, f"step {ends_at} was never reached"
         return list(life.steps)
 
-    def in_question(self, trading: Trading) -> None:
-        """Run the cycles in which the story tries deaths."""
-        self.run(trading, self.start.story.cycles)
+    def recover_and_go_on(self, cycles: int | None = None, **terms: Any) -> list[str]:
+        """Start anew, recover, run so many cycles (None: all and one more); return what is wrong."""
+        self.die()
+        trading = self.process(Life(), **terms)
+        trading.service.recover()
+        self.run(trading, len(self.start.story.bars) + 1 if cycles is None else cycles)
+        return problems(self.house.database, self.house.venues)
 
 
 class Stage:
-    """Prepares stories, and gives copies of them."""
+    """Prepares stories, and puts one after the other on the same two files.
+
+    The engines stay, since a new one compiles all its statements anew; their connections do not.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._starts: dict[str, Start] = {}
-        self._copies = 0
+        self.work = folder / "work"
+        self.life = Life()
+        self.database = Database(self.work / "lts.db")
+        self.venues = Venues(self.work / "venues.db")
+        for engine, name in ((self.database.engine, "database"), (self.venues.engine, "venue")):
+            watch_commits(engine, name, self._reach)
+            # A killed process loses nothing that it has written; a power cut is not tried here.
+            event.listen(engine, "connect", _without_waiting_for_the_disk)
+
+    def _reach(self, step: str) -> None:
+        self.life.reach(step)
 
     def start(self, story: Story) -> Start:
         """Return the story's start, prepared once."""
@@ -214,27 +232,29 @@ class Stage:
             self._starts[story.name] = self._prepare(story)
         return self._starts[story.name]
 
-    def copy(self, start: Start, *, of: Path | None = None) -> Trial:
-        """Return a trial on a copy of the start, or of another trial's folder."""
-        self._copies += 1
-        folder = self._folder / f"trial-{self._copies}"
-        shutil.copytree(of or start.folder, folder)
-        clock = MovableClock(start.clock)
-        house = House(
-            folder, clock, Database(folder / "lts.db"), Venues(folder / "venues.db"), start.user_id
-        )
-        return Trial(start, house)
-
     @contextmanager
     def trial(self, story: Story, *, of: Path | None = None) -> Iterator[Trial]:
-        """Give a trial that is thrown away at the end."""
-        trial = self.copy(self.start(story), of=of)
+        """Put the story's start, or a kept state, on the stage for a while."""
+        start = self.start(story)
+        shutil.copytree(of or start.folder, self.work)
+        trial = Trial(self, start)
         try:
             yield trial
         finally:
             trial.die()
-            trial.house.close()
-            shutil.rmtree(trial.house.folder)
+            self._close()
+            shutil.rmtree(self.work)
+
+    def keep(self, name: str) -> Path:
+        """Copy the state on the stage, so that several trials can begin with it."""
+        self._close()
+        kept = self._folder / f"kept-{name}"
+        shutil.copytree(self.work, kept)
+        return kept
+
+    def _close(self) -> None:
+        self.database.close()
+        self.venues.close()
 
     def _prepare(self, story: Story) -> Start:
         folder = self._folder / f"start-{story.name}"
@@ -251,13 +271,17 @@ class Stage:
             strategy_config={"script": story.script},
             broker_plugin=story.broker,
         )
-        trading, owner = house.process({"strategy/scripted": Scripted})
+        trading, owner = house.process({"strategy/scripted": Scripted, **story.plugins})
         for _ in range(story.first):
             house.clock.pass_(seconds=2)
             trading.service.run_portfolio(portfolio)
         owner.close()
         house.close()
         return Start(story, folder, house.clock(), house.user_id, portfolio)
+
+
+def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 def make_processes_cheap(monkeypatch: Any) -> None:

@@ -34,7 +34,8 @@ def login() -> ResponseReturnValue:
         identity.log_in(str(answer["session_token"]))
         return redirect(identity.safe_target(form.next.data), code=303)
     if answer.get("locked"):
-        return _page(form, "Too many wrong passwords: wait a while, then try again."), 429
+        wait = {"Retry-After": str(answer.get("retry_after_seconds", 60))}
+        return _page(form, "Too many wrong passwords: wait a while, then try again."), 429, wait
     return _page(form, "Username or password is wrong."), 401
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Integer, func, literal, select
+from sqlalchemy import Integer, Select, case, func, literal, select
+from sqlalchemy.orm import aliased
 
-from lts_web.store.models import EquityPointRecord
+from lts_web.store.models import EquityPointRecord, PortfolioRecord
 from lts_web.store.queries import Snapshot
+from lts_web.store.types import UtcTime
 from lts_web.trading.calendar import day_start
 
 RECENT_POINTS = 400
@@ -48,6 +50,7 @@ _READING = (
     EquityPointRecord.open_risk,
 )
 _NEWEST_FIRST = (EquityPointRecord.market_time.desc(), EquityPointRecord.id.desc())
+_Older = aliased(EquityPointRecord)
 
 
 def latest_with_day_profit(
@@ -58,35 +61,46 @@ def latest_with_day_profit(
     The day is that of the reading's market time and starts at 17:00 New York; a portfolio that
     began within it is compared with its start capital.
     """
-    found: dict[int, tuple[Reading | None, Decimal | None]] = {}
-    for portfolio_id, capital in start_capital.items():
-        reading = latest(session, portfolio_id)
-        if reading is None:
-            found[portfolio_id] = (None, None)
-            continue
-        reference = session.scalar(
-            select(EquityPointRecord.equity)
-            .where(
-                EquityPointRecord.portfolio_id == portfolio_id,
-                EquityPointRecord.market_time <= day_start(reading.market_time),
+    readings = {
+        row[0]: Reading(*row[1:])
+        for row in session.execute(
+            select(EquityPointRecord.portfolio_id, *_READING).where(
+                EquityPointRecord.id.in_(_last_of_each(start_capital))
             )
-            .order_by(*_NEWEST_FIRST)
-            .limit(1)
         )
-        base = capital if reference is None else reference
-        found[portfolio_id] = (reading, reading.equity - base)
-    return found
+    }
+    starts = {key: day_start(reading.market_time) for key, reading in readings.items()}
+    references: dict[int, Decimal] = {}
+    if starts:
+        rows = session.execute(
+            select(EquityPointRecord.portfolio_id, EquityPointRecord.equity).where(
+                EquityPointRecord.id.in_(_last_of_each(starts, until=starts))
+            )
+        )
+        references = {row[0]: row[1] for row in rows}
+    return {
+        key: (reading, reading.equity - references.get(key, capital))
+        if (reading := readings.get(key)) is not None
+        else (None, None)
+        for key, capital in start_capital.items()
+    }
 
 
-def latest(session: Snapshot, portfolio_id: int) -> Reading | None:
-    """Return the portfolio's latest reading, or None before its first cycle."""
-    row = session.execute(
-        select(*_READING)
-        .where(EquityPointRecord.portfolio_id == portfolio_id)
-        .order_by(*_NEWEST_FIRST)
-        .limit(1)
-    ).one_or_none()
-    return Reading(*row) if row is not None else None
+def _last_of_each(
+    portfolio_ids: Iterable[int], until: Mapping[int, datetime] | None = None
+) -> Select[tuple[int | None]]:
+    """Return the query of each portfolio's last reading's id, at or before its own `until`.
+
+    One index look-up a portfolio, however long the histories are.
+    """
+    last = select(_Older.id).where(_Older.portfolio_id == PortfolioRecord.id)
+    if until is not None:
+        bounds = {key: literal(at, UtcTime()) for key, at in until.items()}
+        last = last.where(_Older.market_time <= case(bounds, value=PortfolioRecord.id))
+    newest = last.order_by(_Older.market_time.desc(), _Older.id.desc()).limit(1)
+    return select(newest.correlate(PortfolioRecord).scalar_subquery()).where(
+        PortfolioRecord.id.in_(list(portfolio_ids))
+    )
 
 
 def recent_curve(session: Snapshot, portfolio_id: int, count: int = RECENT_POINTS) -> Curve:
