@@ -6,6 +6,7 @@ loads neither Flask nor the core family.
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import logging
 import os
@@ -125,9 +126,14 @@ class Trading:
     runner: PluginRunner
     pipeline: PipelinePluginBase
 
+    @property
+    def drains(self) -> bool:
+        """Return whether the system's pipeline runs all due portfolios in one call."""
+        return accepts_no_arguments(self.pipeline.run)
+
     def run_due(self) -> None:
         """Run all portfolios that are due, by the system's pipeline plugin."""
-        if accepts_no_arguments(self.pipeline.run):
+        if self.drains:
             self.pipeline.run()  # type: ignore[call-arg]
             return
         # A pipeline written to the documented page runs one portfolio; the house calls the due.
@@ -237,6 +243,7 @@ def build_worker(
     if stop is not None:
         _on_stop(stop, trading.service.stop)
     queue.on_shutdown(name="rest")(heartbeat.stop)
+    atexit.register(trading.close)  # the last close folds SQLite's journals into their files
     write_plugin_states(trading.database, Registry(WORKER_FAMILIES).rows(), wall_clock())
     wake()
     return queue
@@ -261,15 +268,16 @@ class _Turn:
                 if not self._recovered.is_set():
                     service.recover()
                     self._recovered.set()
-        # The second of two turns at once must not move the end of the first.
         if self._under_way.acquire(blocking=False):
             try:
                 service.turn_ends_at = monotonic() + TURN_SECONDS
                 self._trading.run_due()
             finally:
-                        self._under_way.release()
-        else:
+                service.turn_ends_at = None
+                self._under_way.release()
+        elif not self._trading.drains:
             self._trading.run_due()
+        # Else the turn under way looks for what is due by itself, and its end stays what it is.
         if self._trading.runner.abandoned >= self._restart_after:
             self._restart()
         return None if service.stopping() else service.seconds_until_due()

@@ -198,9 +198,7 @@ class House:
         """Add an asset to the portfolio's account."""
         now = self.clock()
         with self.database.write() as session:
-            account = (
-                session.query(BrokerAccountRecord).filter_by(portfolio_id=portfolio_id).one()
-            )
+            account = session.query(BrokerAccountRecord).filter_by(portfolio_id=portfolio_id).one()
             record = AssetRecord(
                 **{
                     "portfolio_id": portfolio_id,

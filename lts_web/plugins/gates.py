@@ -128,6 +128,11 @@ class BrokerGate:
         """Return what the broker can do; a documented plugin is "basic"."""
         return frozenset(self.plugin.capabilities)
 
+    @property
+    def has_log(self) -> bool:
+        """Return whether the broker can tell what happened since an id."""
+        return "transaction_log" in self.capabilities
+
     def open(self, intent: OrderIntent, client_order_id: str, market_time: datetime) -> Outcome:
         """Send an entry once and return one of the four outcomes."""
 
@@ -185,7 +190,7 @@ class BrokerGate:
 
     def _assumed_price(self, intent: OrderIntent) -> Decimal | None:
         """Return the price of a fill that nobody will ever report, else None."""
-        return None if "transaction_log" in self.capabilities else intent.decision_price
+        return None if self.has_log else intent.decision_price
 
     def _send(self, call: Callable[[], Outcome]) -> Outcome:
         try:

@@ -170,7 +170,7 @@ class CycleService:
             return
         limit = run.execution_timeout * (CALLS_AN_ASSET * len(assets) + 1)
         try:
-            answer = self._instances.runner.call(
+            answered = self._instances.runner.call(
                 _started_and_run(pipeline, steps, run.portfolio_id, assets), timeout_seconds=limit
             )
         except PluginCallError as error:
@@ -178,7 +178,7 @@ class CycleService:
                 self._instances.give_up(pipeline)
             self._group_failed(run, assets, error.code, f"The pipeline {name!r}: {error}")
             return
-        if not isinstance(answer, dict) or not isinstance(answer.get("success"), bool):
+        if not answered:
             run.errors.append(f"the pipeline {name!r} did not answer {{success, …}}")
 
     def _group_failed(
@@ -292,11 +292,17 @@ def pipeline_groups(plan: Plan) -> list[tuple[str, dict[str, Any], list[AssetRec
 
 def _started_and_run(
     pipeline: PipelinePluginBase, steps: RunSteps, portfolio_id: int, assets: list[AssetRecord]
-) -> Callable[[], Any]:
-    def call() -> Any:
+) -> Callable[[], bool]:
+    """Return the call that runs the cycle and says whether the answer can be read.
+
+    Also the reading belongs to the call: an answer of a plugin's own type may hang as well.
+    """
+
+    def call() -> bool:
         pipeline.start({"steps": steps})
         rows = [{"id": asset.id, "symbol": asset.instrument.replace("_", "")} for asset in assets]
-        return pipeline.run(portfolio_id, rows)
+        answer = pipeline.run(portfolio_id, rows)
+        return isinstance(answer, dict) and isinstance(answer.get("success"), bool)
 
     return call
 

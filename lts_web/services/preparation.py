@@ -146,12 +146,14 @@ class Preparation:
             )
         for asset in plan.assets:
             made = self._asset(run, plan, asset, records[asset.account_id])
-            if made.broker is not None and made.account.broker is None:
-                made.account.broker = made.broker
             (run.assets if asset.enabled else run.watched)[asset.id] = made
+        users: dict[int, list[AssetRun]] = {}
+        for one in (run.assets | run.watched).values():
+            users.setdefault(one.account.id, []).append(one)
         # An account that no asset uses has nothing to be read for.
-        used = {asset.account.id for asset in (run.assets | run.watched).values()}
-        run.accounts = {key: account for key, account in run.accounts.items() if key in used}
+        run.accounts = {key: run.accounts[key] for key in users}
+        for key, assets in users.items():
+            _choose_reader(run.accounts[key], assets)
 
     def _asset(
         self, run: CycleRun, plan: Plan, asset: AssetRecord, account: BrokerAccountRecord
@@ -261,6 +263,26 @@ class Preparation:
             last = self._bars.bars(asset.series, run.market_time, 1)
             asset.last_bar = last[-1] if last else None
             asset.last_price = self._bars.last_price(asset.series, run.market_time)
+
+
+def _choose_reader(account: AccountRun, assets: list[AssetRun]) -> None:
+    """Give the account the broker that it is read through: the first that keeps a log.
+
+    What a broker without a log did stands nowhere in the account's own, so the two cannot share
+    one: the books would never agree with the venue again.
+    """
+    usable = [asset for asset in assets if asset.broker is not None]
+    logging = [asset for asset in usable if asset.broker is not None and asset.broker.has_log]
+    reader = next(iter(logging or usable), None)
+    account.broker = reader.broker if reader is not None else None
+    for asset in usable if logging else ():
+        if asset not in logging:
+            asset.fail(
+                DenialCode.PLUGIN_UNAVAILABLE,
+                f"The broker plugin {asset.broker_plugin!r} keeps no log of what it did, and other "
+                f"assets trade the same account through one that does: give this asset an account "
+                f"of its own.",
+            )
 
 
 def needed_pairs(currency: str, instruments: Iterable[str]) -> set[str]:

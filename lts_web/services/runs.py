@@ -54,7 +54,7 @@ class AccountRun:
     @property
     def has_log(self) -> bool:
         """Return whether the broker can tell what happened since an id."""
-        return self.broker is not None and "transaction_log" in self.broker.capabilities
+        return self.broker is not None and self.broker.has_log
 
 
 @dataclass(slots=True)

@@ -60,8 +60,8 @@ STATUS_SENTENCES: dict[OrderStatus, str] = {
     OrderStatus.DENIED: "LTS refused it before it was sent; the code is ours.",
     OrderStatus.EXPIRED: "The venue let it lapse at its time limit.",
     OrderStatus.EXPIRED_UNSENT: "It never reached the venue and will never be sent again.",
-    OrderStatus.UNKNOWN: "It may or may not have reached the venue; the asset opens nothing until "
-    "the venue has been read.",
+    OrderStatus.UNKNOWN: "It may or may not have reached the venue; the asset sends no other order "
+    "until the venue has been read.",
 }
 
 _S = OrderStatus

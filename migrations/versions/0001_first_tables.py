@@ -595,6 +595,12 @@ def _decisions() -> None:
     )
     op.create_index(op.f("ix_decisions_asset_id_id"), "decisions", ["asset_id", "id"])
     op.create_index(op.f("ix_decisions_portfolio_id_id"), "decisions", ["portfolio_id", "id"])
+    op.create_index(
+        "ix_decisions_refused",
+        "decisions",
+        ["portfolio_id", "recorded_at"],
+        sqlite_where=sa.text("outcome IN ('denied', 'failed')"),
+    )
 
 
 def _positions() -> None:

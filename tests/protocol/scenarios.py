@@ -8,15 +8,16 @@ and keeps it as a folder to be copied; `Trial` is one copy, its processes and th
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from lts_web import wiring
 from lts_web.gateways.process_lock import ProcessOwner
@@ -24,16 +25,18 @@ from lts_web.plugins import StrategyPluginBase
 from lts_web.plugins.registry import installed_entry_points
 from lts_web.plugins.runner import PluginRunner
 from lts_web.store.engine import Database
+from lts_web.store.models import CycleRecord, FillRecord
 from lts_web.store.venues import Venues
 from lts_web.wiring import Trading
 from tests import house_of_trading
 from tests.house_of_trading import START, House, MovableClock
-from tests.protocol.evidence import problems
+from tests.protocol.evidence import doubled, problems, steps_taken
 from tests.protocol.mortality import Killed, Life, watch_commits
 
 # One pool of threads for all processes of a test run: each of them would leave its own behind.
 RUNNER = PluginRunner()
 HOUR = timedelta(hours=1)
+DEAD = "interrupted"
 
 
 class Scripted(StrategyPluginBase):
@@ -81,6 +84,12 @@ class Story:
     without: tuple[str, ...] = ()
     broker: str = "backtrader_simulation_broker"
     plugins: Mapping[str, type] = field(default_factory=dict)
+
+    def with_broker(self, name: str, cls: type) -> Story:
+        """Return the same story on a broker plugin of the test's own."""
+        return replace(
+            self, name=f"{self.name}-{name}", broker=name, plugins={f"broker/{name}": cls}
+        )
 
 
 def _flat(*prices: float) -> tuple[tuple[float, float, float, float], ...]:
@@ -197,12 +206,33 @@ class Trial:
         return list(life.steps)
 
     def recover_and_go_on(self, cycles: int | None = None, **terms: Any) -> list[str]:
-        """Start anew, recover, run so many cycles (None: all and one more); return what is wrong."""
+        """Start anew, recover, run so many cycles (None: to the end); return what is wrong."""
         self.die()
         trading = self.process(Life(), **terms)
         trading.service.recover()
         self.run(trading, len(self.start.story.bars) + 1 if cycles is None else cycles)
         return problems(self.house.database, self.house.venues)
+
+    def running_cycles(self) -> list[int]:
+        """Return the cycles that have begun and not ended."""
+        with self.house.database.read() as session:
+            rows = select(CycleRecord.id).where(CycleRecord.status == "running")
+            return list(session.scalars(rows))
+
+    def astray(self, killed: list[int]) -> list[str]:
+        """Return how the finished story differs from what it may be after these cycles' deaths."""
+        story = self.start.story
+        with self.house.database.read() as session:
+            slots = steps_taken(session, self.start.portfolio_id)
+            states = {one: session.get_one(CycleRecord, one).status for one in killed}
+            reasons = tuple(session.scalars(select(FillRecord.reason).order_by(FillRecord.id)))
+        found = [f"cycle {one} is {state}" for one, state in states.items() if state != DEAD]
+        if slots != sorted(set(slots)) or len(slots) != len(story.bars):
+            found.append(f"the cycles are not one for each bar: {slots}")
+        if reasons != story.reasons and not (killed and reasons == story.without):
+            found.append(f"the fills were {reasons}")
+        twice = [asked for asked, times in Counter(Scripted.asked).items() if times > 1]
+        return found + [f"asset {asset} was asked twice at {time}" for asset, time in twice]
 
 
 class Stage:
@@ -244,6 +274,26 @@ class Stage:
             trial.die()
             self._close()
             shutil.rmtree(self.work)
+
+    def deaths(self, story: Story) -> Iterator[tuple[str, list[str]]]:
+        """Kill a process at every step of the story, in order; yield each with what went wrong.
+
+        The steps are recorded from a whole run first, so that no new one can be forgotten.
+        """
+        with self.trial(story) as trial:
+            steps = trial.steps(trial.in_question)
+        for number, step in enumerate(steps):
+            Scripted.asked.clear()
+            with self.trial(story) as trial:
+                reached = trial.steps(trial.in_question, ends_at=number)
+                assert reached == steps[: number + 1], "the story does not repeat itself"
+                killed = trial.running_cycles()
+                wrong = doubled(self.database, self.venues)
+                try:
+                    wrong += trial.recover_and_go_on()
+                except Exception as fault:  # noqa: BLE001 - a broken protocol fails in any way
+                    wrong.append(f"it cannot go on: {type(fault).__name__}: {fault}")
+                yield step, wrong + trial.astray(killed)
 
     def keep(self, name: str) -> Path:
         """Copy the state on the stage, so that several trials can begin with it."""

@@ -140,7 +140,7 @@ def test_up_down_and_up_on_filled_tables(filled: Path) -> None:
     assert schema.check(filled) == []
 
 
-@pytest.mark.req("STC-18", "DB")
+@pytest.mark.req("STC-18")
 def test_the_migrations_make_what_the_models_say(path: Path, tmp_path: Path) -> None:
     schema.upgrade(path)
     modelled = tmp_path / "models.db"

@@ -93,6 +93,12 @@ class DecisionRecord(Record):
         CheckConstraint("outcome != 'denied' OR code IS NOT NULL", name="denied_code"),
         Index(None, "portfolio_id", "id"),
         Index(None, "asset_id", "id"),
+        Index(
+            "ix_decisions_refused",
+            "portfolio_id",
+            "recorded_at",
+            sqlite_where=text("outcome IN ('denied', 'failed')"),
+        ),
         {"sqlite_autoincrement": True},
     )
 

@@ -24,10 +24,11 @@ from lts_web.store.queries import Scope, Snapshot, owned
 from lts_web.store.queries.system import Heartbeat, heartbeat
 
 LOOK_BACK = timedelta(days=1)
-DECISIONS_LOOKED_AT = 2000
 # Denials that only say that there was nothing to do.
 _ORDINARY = ("NO_BAR", "MARKET_CLOSED", "ASSET_POSITION_OPEN")
 _STALE = ("STALE_QUOTE", "NO_QUOTE")
+# Written as the partial index ix_decisions_refused has it, or SQLite would not use that.
+_REFUSED = text("decisions.outcome IN ('denied', 'failed')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +174,12 @@ def _cycles(session: Snapshot, scope: Scope, since: datetime) -> tuple[Counted, 
 
 
 def _denials(session: Snapshot, scope: Scope, since: datetime) -> tuple[Counted, ...]:
-    newest = select(func.max(DecisionRecord.id)).scalar_subquery()
     rows = session.execute(
         select(PortfolioRecord.id, PortfolioRecord.name, DecisionRecord.code, func.count())
         .join(PortfolioRecord, PortfolioRecord.id == DecisionRecord.portfolio_id)
         .where(
             owned(scope),
-            DecisionRecord.id > newest - DECISIONS_LOOKED_AT,
-            DecisionRecord.outcome.in_(("denied", "failed")),
+            _REFUSED,
             func.coalesce(DecisionRecord.code, "").not_in(_ORDINARY),
             DecisionRecord.recorded_at >= since,
         )
