@@ -9,7 +9,7 @@ from lts_web.commands import CommandResult
 from lts_web.datadir import DataDir
 from lts_web.gateways.bar_files import BarFile, BarFileError, open_bar_file, read_bars
 from lts_web.services.accounts import AccountService
-from lts_web.services.bar_import import BarImport
+from lts_web.services.bar_import import BarImport, FileChanged
 from lts_web.settings import Loaded
 from lts_web.store import schema
 from lts_web.store.engine import Database
@@ -80,6 +80,8 @@ def _import(
         ]
         lines = (*str(error).splitlines(), "Nothing was imported.")
         return CommandResult(REFUSED, {"imported": False, "defects": defects}, lines)
+    except FileChanged as error:
+        return CommandResult(REFUSED, {"imported": False, "defects": []}, (str(error),))
     except ValueError as error:
         return CommandResult(WRONG_USAGE, None, (str(error),))
     document = {

@@ -42,19 +42,27 @@ def dictionary_of(answer: object, method: str) -> dict[Any, Any]:
 
 def first_of(values: dict[Any, Any], *keys: str) -> Any:
     """Return the one value that these keys name; two that differ are refused."""
-    given = [(key, values[key]) for key in keys if values.get(key) is not None]
-    if len(given) > 1 and given[0][1] != given[1][1]:
-        refuse(f"{given[0][0]} and {given[1][0]} mean the same and differ; give one of them")
-    return given[0][1] if given else None
+    name, found = "", None
+    for key in keys:
+        value = values.get(key)
+        if value is None:
+            continue
+        if found is None:
+            name, found = key, value
+        elif value != found:
+            refuse(f"{name} and {key} mean the same and differ; give one of them")
+    return found
 
 
 def number_of(value: object, name: str, *, text: bool = False) -> Decimal:
     """Return a finite number; `text` allows a decimal string."""
-    usable = isinstance(value, Real | Decimal) or (text and isinstance(value, str))
-    if not usable or isinstance(value, bool):
-        refuse(f"{name} is {shown(value)}; it must be a number")
+    usual = type(value) is float or type(value) is int
+    if not usual:
+        usable = isinstance(value, Real | Decimal) or (text and isinstance(value, str))
+        if not usable or isinstance(value, bool):
+            refuse(f"{name} is {shown(value)}; it must be a number")
     try:
-        if isinstance(value, Real) and not isinstance(value, int | float):
+        if not usual and isinstance(value, Real) and not isinstance(value, int | float):
             value = float(value)
         number = to_decimal(value)
     except (OverflowError, ValueError):  # Python refuses to convert very long integers.
@@ -67,7 +75,7 @@ def number_of(value: object, name: str, *, text: bool = False) -> Decimal:
 def positive_of(value: object, largest: Decimal, name: str, *, text: bool = False) -> Decimal:
     """Return a number above 0 and at most `largest`."""
     number = number_of(value, name, text=text)
-    if number <= 0:
+    if number <= ZERO:
         refuse(f"{name} is {brief(number)}; it must be above 0")
     if number > largest:
         refuse(f"{name} is {brief(number)}; more than {largest:.0e} is certainly a mistake")

@@ -54,6 +54,7 @@ __all__ = [
     "close_parameters",
     "market_data",
     "open_parameters",
+    "position_data",
     "read_account",
     "read_allocation",
     "read_close_answer",
@@ -96,12 +97,13 @@ def asset_data(inputs: AssetInputs) -> dict[str, Any]:
         "currency": inputs.currency,
         "pip": float(instrument.pip),
         "min_units": float(instrument.minimum_units),
-        "open_positions": [_position(position) for position in inputs.positions],
+        "open_positions": [position_data(position) for position in inputs.positions],
         "parameters": dict(inputs.parameters),
     }
 
 
-def _position(position: PositionInput) -> dict[str, Any]:
+def position_data(position: PositionInput) -> dict[str, Any]:
+    """Return one of the `open_positions` in the first argument of `decide`."""
     return {
         "position_id": position.position_id,
         "side": position.side,

@@ -28,6 +28,10 @@ ABANDONED_AFTER = timedelta(hours=6)
 ParsedBar = tuple[datetime, Decimal, Decimal, Decimal, Decimal]
 
 
+class FileChanged(ValueError):
+    """The file that was checked is not the file that was written; nothing of it is kept."""
+
+
 class Summary(Protocol):
     """What is known of a file once its last row was read."""
 
@@ -102,10 +106,7 @@ class BarImport:
         summary, digest = self._checked(open_file())
         dataset_id = self._begin(name, instrument, timeframe, user_id)
         try:
-            rows = open_file().rows()
-            while batch := list(islice(rows, BATCH)):
-                with self._database.write() as session:
-                    insert_bars(session, dataset_id, batch)
+            self._write(dataset_id, open_file(), digest)
             warnings = tuple(str(warning) for warning in summary.warnings)  # type: ignore[attr-defined]
             self._finish(dataset_id, summary, digest, warnings, user_id, actor)
         except BaseException:
@@ -121,6 +122,19 @@ class BarImport:
         for row in file.rows():
             digest.update(repr(row).encode())
         return file.summary, digest.hexdigest()
+
+    def _write(self, dataset_id: int, file: BarSourceFile, expected: str) -> None:
+        digest = hashlib.sha256()
+        rows = file.rows()
+        while batch := list(islice(rows, BATCH)):
+            for row in batch:
+                digest.update(repr(row).encode())
+            with self._database.write() as session:
+                insert_bars(session, dataset_id, batch)
+        if digest.hexdigest() != expected:
+            raise FileChanged(
+                "The file was changed while it was being read: import it again when it is finished."
+            )
 
     def _begin(self, name: str, instrument: str, timeframe: str, user_id: int | None) -> int:
         now = self._clock()

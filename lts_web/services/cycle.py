@@ -301,7 +301,7 @@ def _started_and_run(
     def call() -> bool:
         pipeline.start({"steps": steps})
         rows = [{"id": asset.id, "symbol": asset.instrument.replace("_", "")} for asset in assets]
-        answer = pipeline.run(portfolio_id, rows)
+        answer: object = pipeline.run(portfolio_id, rows)
         return isinstance(answer, dict) and isinstance(answer.get("success"), bool)
 
     return call

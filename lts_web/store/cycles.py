@@ -113,8 +113,10 @@ def accounts_of(session: Session, portfolio_id: int) -> list[BrokerAccountRecord
 
 
 def datasets_by_id(session: Session, ids: Iterable[int]) -> dict[int, DatasetRecord]:
-    """Return the data sets with these ids."""
-    rows = session.scalars(select(DatasetRecord).where(DatasetRecord.id.in_(set(ids))))
+    """Return the data sets with these ids whose import has finished."""
+    rows = session.scalars(
+        select(DatasetRecord).where(DatasetRecord.id.in_(set(ids)), DatasetRecord.state == "ready")
+    )
     return {row.id: row for row in rows}
 
 

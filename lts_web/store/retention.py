@@ -1,47 +1,43 @@
-"""Deletes of what is kept for a limited time only, in the caller's transaction."""
+"""Reads and deletes of what is kept for a limited time only, in the caller's transaction."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ColumnElement, delete, func, select, type_coerce
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
 
 from lts_web.store.models import DecisionRecord, OrderRecord
 
-MICROSECONDS_AN_HOUR = 3_600_000_000
+
+@dataclass(frozen=True, slots=True)
+class OldDecision:
+    """A decision that may have been kept long enough."""
+
+    id: int
+    asset_id: int
+    recorded_at: datetime
+    has_order: bool
 
 
-def thin_decisions(session: Session, before: datetime, limit: int) -> int:
-    """Delete up to `limit` decisions without an order, recorded before `before`.
-
-    The first of each asset and hour stays. Returns how many were deleted.
-    """
-    kept = aliased(DecisionRecord)
-    hour = _hour(DecisionRecord.recorded_at)
-    first_of_hour = (
-        select(func.min(kept.id))
-        .where(
-            kept.asset_id == DecisionRecord.asset_id,
-            _hour(kept.recorded_at) == hour,
-        )
-        .scalar_subquery()
-    )
-    has_order = select(OrderRecord.id).where(OrderRecord.decision_id == DecisionRecord.id).exists()
-    old = (
-        select(DecisionRecord.id)
-        .where(DecisionRecord.recorded_at < before, ~has_order, DecisionRecord.id != first_of_hour)
+def decisions_after(session: Session, last_id: int, limit: int) -> list[OldDecision]:
+    """Return up to `limit` decisions with an id above `last_id`, oldest first."""
+    has_order = exists().where(OrderRecord.decision_id == DecisionRecord.id)
+    rows = session.execute(
+        select(DecisionRecord.id, DecisionRecord.asset_id, DecisionRecord.recorded_at, has_order)
+        .where(DecisionRecord.id > last_id)
+        .order_by(DecisionRecord.id)
         .limit(limit)
     )
-    deleted = session.execute(
+    return [OldDecision(row[0], row[1], row[2], bool(row[3])) for row in rows]
+
+
+def delete_decisions(session: Session, ids: Collection[int]) -> None:
+    """Delete these decisions."""
+    session.execute(
         delete(DecisionRecord)
-        .where(DecisionRecord.id.in_(old))
-        .returning(DecisionRecord.id)
+        .where(DecisionRecord.id.in_(ids))
         .execution_options(synchronize_session=False)
     )
-    return len(deleted.all())
-
-
-def _hour(time: InstrumentedAttribute[datetime]) -> ColumnElement[int]:
-    """Return the number of the hour of a stored time, by integer division as SQLite does it."""
-    return type_coerce(time, BigInteger).op("/")(MICROSECONDS_AN_HOUR)

@@ -15,6 +15,8 @@ from lts_web.trading.instruments import Instrument, Side
 from lts_web.trading.money import ZERO, round_money
 
 SECONDS_A_DAY = Decimal(86_400)
+_MICROSECOND = timedelta(microseconds=1)
+_MICROSECONDS_A_SECOND = Decimal(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class CostModel:
 
     def swap(self, instrument: Instrument, units: int, held: timedelta, rate: Decimal) -> Decimal:
         """Return swap_per_lot_day · lots · elapsed seconds / 86,400 · rate (account currency)."""
-        seconds = max(Decimal(held // timedelta(microseconds=1)) / 1_000_000, ZERO)
+        seconds = max(Decimal(held // _MICROSECOND) / _MICROSECONDS_A_SECOND, ZERO)
         days = seconds / SECONDS_A_DAY
         return round_money(self.swap_per_lot_day * instrument.lots(units) * days * rate)
 

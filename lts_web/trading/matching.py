@@ -26,7 +26,7 @@ from lts_web.trading.codes import RejectCode
 from lts_web.trading.costs import CostModel
 from lts_web.trading.instruments import Instrument, Side, find_instrument
 from lts_web.trading.market import Bar
-from lts_web.trading.money import ZERO, RateTable, round_money
+from lts_web.trading.money import ONE, ZERO, RateTable, round_money
 from lts_web.trading.positions import profit
 
 
@@ -178,29 +178,38 @@ class Book:
         problem = self._submit_problem(ticket)
         if problem is not None:
             return self.reject(ticket, problem)
+        number = self.last_transaction_id + 1
         line = self._append(
-            ticket.requested_at,
-            TransactionKind.ORDER,
-            order_id=self.last_transaction_id + 1,
-            client_id=ticket.client_id,
-            instrument=ticket.instrument,
-            units=ticket.units,
-            stop_loss=ticket.stop_loss,
-            take_profit=ticket.take_profit,
+            VenueTransaction(
+                number,
+                ticket.requested_at,
+                TransactionKind.ORDER,
+                self.balance,
+                order_id=number,
+                client_id=ticket.client_id,
+                instrument=ticket.instrument,
+                units=ticket.units,
+                stop_loss=ticket.stop_loss,
+                take_profit=ticket.take_profit,
+            )
         )
-        self.orders[line.id] = PendingOrder(line.id, ticket)
+        self.orders[number] = PendingOrder(number, ticket)
         return line
 
     def reject(self, ticket: Ticket | CloseTicket, code: RejectCode) -> VenueTransaction:
         """Write a rejection of the request; nothing else changes."""
         return self._append(
-            ticket.requested_at,
-            TransactionKind.REJECT,
-            client_id=ticket.client_id,
-            instrument=ticket.instrument if isinstance(ticket, Ticket) else "",
-            units=ticket.units if isinstance(ticket, Ticket) else 0,
-            trade_id=ticket.trade_id if isinstance(ticket, CloseTicket) else None,
-            reason=code.value,
+            VenueTransaction(
+                self.last_transaction_id + 1,
+                ticket.requested_at,
+                TransactionKind.REJECT,
+                self.balance,
+                client_id=ticket.client_id,
+                instrument=ticket.instrument if isinstance(ticket, Ticket) else "",
+                units=ticket.units if isinstance(ticket, Ticket) else 0,
+                trade_id=ticket.trade_id if isinstance(ticket, CloseTicket) else None,
+                reason=code.value,
+            )
         )
 
     def close(self, ticket: CloseTicket) -> VenueTransaction:
@@ -210,14 +219,19 @@ class Book:
             return self.reject(ticket, RejectCode.TRADE_DOESNT_EXIST)
         if self._client_id_pending(ticket.client_id):
             return self.reject(ticket, RejectCode.CLIENT_ORDER_ID_ALREADY_EXISTS)
+        number = self.last_transaction_id + 1
         line = self._append(
-            ticket.requested_at,
-            TransactionKind.ORDER,
-            order_id=self.last_transaction_id + 1,
-            trade_id=trade.id,
-            client_id=ticket.client_id,
-            instrument=trade.instrument,
-            units=-trade.units,
+            VenueTransaction(
+                number,
+                ticket.requested_at,
+                TransactionKind.ORDER,
+                self.balance,
+                order_id=number,
+                trade_id=trade.id,
+                client_id=ticket.client_id,
+                instrument=trade.instrument,
+                units=-trade.units,
+            )
         )
         request = Ticket(
             client_id=ticket.client_id,
@@ -227,7 +241,7 @@ class Book:
             requested_at=ticket.requested_at,
             arrives_at=ticket.arrives_at,
         )
-        self.orders[line.id] = PendingOrder(line.id, request, closes=trade.id)
+        self.orders[number] = PendingOrder(number, request, closes=trade.id)
         return line
 
     def modify(
@@ -250,13 +264,17 @@ class Book:
         else:
             return None
         return self._append(
-            now,
-            TransactionKind.MODIFY,
-            trade_id=trade_id,
-            client_id=client_id,
-            instrument=instrument,
-            stop_loss=stop_loss,
-            take_profit=take_profit,
+            VenueTransaction(
+                self.last_transaction_id + 1,
+                now,
+                TransactionKind.MODIFY,
+                self.balance,
+                trade_id=trade_id,
+                client_id=client_id,
+                instrument=instrument,
+                stop_loss=stop_loss,
+                take_profit=take_profit,
+            )
         )
 
     def cancel(self, order_id: int, now: datetime) -> VenueTransaction | None:
@@ -268,8 +286,12 @@ class Book:
 
     def transfer(self, amount: Decimal, now: datetime) -> VenueTransaction:
         """Add (or with a negative amount take) money."""
-        self.balance += round_money(amount)
-        return self._append(now, TransactionKind.TRANSFER, pnl=round_money(amount))
+        booked = round_money(amount)
+        self.balance += booked
+        number = self.last_transaction_id + 1
+        return self._append(
+            VenueTransaction(number, now, TransactionKind.TRANSFER, self.balance, pnl=booked)
+        )
 
     # --- time -------------------------------------------------------------------------------
 
@@ -283,21 +305,12 @@ class Book:
             return
         for series, bar in bars.items():
             self.prices[_instrument_of(series)] = bar.open
-        due = [
-            order
-            for order in self.orders.values()
-            if order.ticket.series in bars
-            and order.ticket.requested_at <= opens_at
-            and order.ticket.arrives_at < closes_at
-        ]
-        for order in sorted(due, key=lambda order: (order.closes is None, order.id)):
-            # The fill of one close cancels the others of its trade.
-            if order.id in self.orders:
-                time = max(opens_at, order.ticket.arrives_at)
-                self.fill_order(order, bars[order.ticket.series].open, time)
-        for trade in sorted(self.trades.values(), key=lambda trade: trade.id):
-            if trade.series in bars:
-                self._test_protection(trade, bars[trade.series], opens_at)
+        if self.orders:
+            self._fill_due(opens_at, closes_at, bars)
+        if self.trades:
+            for _, trade in sorted(self.trades.items()):
+                if trade.series in bars:
+                    self._test_protection(trade, bars[trade.series], opens_at)
         for series, bar in bars.items():
             self.prices[_instrument_of(series)] = bar.close
 
@@ -340,6 +353,13 @@ class Book:
         """Return the margin that the open trades bind, as fixed when they opened."""
         return sum((trade.margin for trade in self.trades.values()), ZERO)
 
+    def free_margin(self) -> Decimal:
+        """Return what a new trade may bind: equity at the last prices less the margin in use."""
+        if not self.trades:
+            return self.balance
+        state = self.account()
+        return state.equity - state.margin_used
+
     def unrealized(self, trade: OpenTrade) -> Decimal:
         """Return what closing the trade at the last price would realise, before swap."""
         price = self.prices.get(trade.instrument)
@@ -353,11 +373,30 @@ class Book:
         self, currency: str, instrument: str | None = None, price: Decimal | None = None
     ) -> Decimal | None:
         """Return currency → account currency at the last prices, one of which may be overridden."""
+        if currency == self.currency:
+            return ONE
         if instrument is None or price is None:
             return RateTable(self.prices).rate(currency, self.currency)
         return RateTable({**self.prices, instrument: price}).rate(currency, self.currency)
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _fill_due(
+        self, opens_at: datetime, closes_at: datetime, bars: Mapping[str, Bar]
+    ) -> None:
+        """Fill what waits for these bars: closes first, then entries, each in order of request."""
+        due = [
+            (order.closes is None, order.id, order)
+            for order in self.orders.values()
+            if order.ticket.series in bars
+            and order.ticket.requested_at <= opens_at
+            and order.ticket.arrives_at < closes_at
+        ]
+        for _, number, order in sorted(due):
+            # The fill of one close cancels the others of its trade.
+            if number in self.orders:
+                time = max(opens_at, order.ticket.arrives_at)
+                self.fill_order(order, bars[order.ticket.series].open, time)
 
     def _submit_problem(self, ticket: Ticket) -> RejectCode | None:
         instrument = find_instrument(ticket.instrument)
@@ -389,28 +428,13 @@ class Book:
             return self._cancel(order, problem, time)
         margin = round_money(abs(ticket.units) * price * rate / ticket.leverage)
         commission = ticket.costs.commission(instrument, ticket.units, cost_rate)
-        state = self.account()
-        if margin + commission > state.equity - state.margin_used:
+        if margin + commission > self.free_margin():
             return self._cancel(order, RejectCode.INSUFFICIENT_MARGIN, time)
         del self.orders[order.id]
         self.balance -= commission
-        line = self._append(
-            time,
-            TransactionKind.FILL,
-            order_id=order.id,
-            trade_id=self.last_transaction_id + 1,
-            client_id=ticket.client_id,
-            instrument=instrument.name,
-            units=ticket.units,
-            price=price,
-            rate=rate,
-            commission=commission,
-            reason=FillReason.MARKET.value,
-            stop_loss=ticket.stop_loss,
-            take_profit=ticket.take_profit,
-        )
-        self.trades[line.id] = OpenTrade(
-            id=line.id,
+        number = self.last_transaction_id + 1
+        self.trades[number] = OpenTrade(
+            id=number,
             client_id=ticket.client_id,
             instrument=instrument.name,
             series=ticket.series,
@@ -423,7 +447,25 @@ class Book:
             leverage=ticket.leverage,
             margin=margin,
         )
-        return line
+        return self._append(
+            VenueTransaction(
+                number,
+                time,
+                TransactionKind.FILL,
+                self.balance,
+                order_id=order.id,
+                trade_id=number,
+                client_id=ticket.client_id,
+                instrument=instrument.name,
+                units=ticket.units,
+                price=price,
+                rate=rate,
+                commission=commission,
+                reason=FillReason.MARKET.value,
+                stop_loss=ticket.stop_loss,
+                take_profit=ticket.take_profit,
+            )
+        )
 
     def _test_protection(self, trade: OpenTrade, bar: Bar, opens_at: datetime) -> None:
         sign = 1 if trade.units > 0 else -1
@@ -459,19 +501,24 @@ class Book:
         swap = trade.costs.swap(instrument, trade.units, time - trade.opened_at, cost_rate)
         self.balance += pnl - swap
         del self.trades[trade.id]
+        number = self.last_transaction_id + 1
         line = self._append(
-            time,
-            TransactionKind.FILL,
-            order_id=order_id if order_id is not None else self.last_transaction_id + 1,
-            trade_id=trade.id,
-            client_id=client_id,
-            instrument=instrument.name,
-            units=-trade.units,
-            price=price,
-            rate=rate,
-            pnl=pnl,
-            swap=swap,
-            reason=reason.value,
+            VenueTransaction(
+                number,
+                time,
+                TransactionKind.FILL,
+                self.balance,
+                order_id=number if order_id is None else order_id,
+                trade_id=trade.id,
+                client_id=client_id,
+                instrument=instrument.name,
+                units=-trade.units,
+                price=price,
+                rate=rate,
+                pnl=pnl,
+                swap=swap,
+                reason=reason.value,
+            )
         )
         for order in [order for order in self.orders.values() if order.closes == trade.id]:
             self._cancel(order, RejectCode.LINKED_TRADE_CLOSED, time)
@@ -480,25 +527,22 @@ class Book:
     def _cancel(self, order: PendingOrder, code: RejectCode, time: datetime) -> VenueTransaction:
         del self.orders[order.id]
         return self._append(
-            time,
-            TransactionKind.CANCEL,
-            order_id=order.id,
-            trade_id=order.closes,
-            client_id=order.ticket.client_id,
-            instrument=order.ticket.instrument,
-            units=order.ticket.units,
-            reason=code.value,
+            VenueTransaction(
+                self.last_transaction_id + 1,
+                time,
+                TransactionKind.CANCEL,
+                self.balance,
+                order_id=order.id,
+                trade_id=order.closes,
+                client_id=order.ticket.client_id,
+                instrument=order.ticket.instrument,
+                units=order.ticket.units,
+                reason=code.value,
+            )
         )
 
-    def _append(self, time: datetime, kind: TransactionKind, **values: object) -> VenueTransaction:
-        self.last_transaction_id += 1
-        line = VenueTransaction(
-            id=self.last_transaction_id,
-            time=time,
-            kind=kind,
-            balance=self.balance,
-            **values,  # type: ignore[arg-type]
-        )
+    def _append(self, line: VenueTransaction) -> VenueTransaction:
+        self.last_transaction_id = line.id
         self.transactions.append(line)
         return line
 

@@ -34,7 +34,9 @@ def to_decimal(value: object) -> Decimal | None:
     A float becomes the shortest decimal that names it (1.1 is Decimal("1.1")), since that is
     what its author wrote. Booleans are no numbers.
     """
-    if isinstance(value, Decimal):
+    if type(value) is float:  # The usual case, and the hot one.
+        number = Decimal(repr(value))
+    elif isinstance(value, Decimal):
         number = value
     elif isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from lts_web.trading.codes import DENIAL_SENTENCES, DenialCode
 from lts_web.trading.decisions import Close, Open
 from lts_web.trading.instruments import Instrument, Side
 from lts_web.trading.market import MarketView, quote_problem
-from lts_web.trading.money import RateTable, round_money
+from lts_web.trading.money import ZERO, RateTable, round_money
 from lts_web.trading.orders import Approved, Denied, OrderIntent, OrderKind, OrderOrigin, Verdict
 from lts_web.trading.positions import open_risk
 from lts_web.trading.sizing import SizingInputs, size_order
@@ -75,6 +76,20 @@ class RiskState:
 
 Trace = list[tuple[str, str]]
 
+# From here on a level is no price, whatever the market.
+_NO_PRICE = Decimal(10) ** 9
+
+
+class _Terms(NamedTuple):
+    """An entry whose prices are sound: sign of the side, quote, levels, rate, units asked for."""
+
+    sign: int
+    price: Decimal
+    stop: Decimal | None
+    target: Decimal | None
+    rate: Decimal
+    units: Decimal | None
+
 
 def deny(code: DenialCode, detail: str = "", trace: Trace | None = None) -> Denied:
     """Return a denial whose detail defaults to the code's own sentence."""
@@ -97,11 +112,12 @@ def review_open(
     quote = view.quote
     assert quote is not None
     price = quote.ask if decision.side is Side.BUY else quote.bid
-    decision = _quantised(decision, instrument)
-    problem = _protection_problem(decision, price, limits)
+    stop = _on_grid(decision.stop_loss, instrument)
+    target = _on_grid(decision.take_profit, instrument)
+    problem = _protection_problem(decision, price, stop, target, limits)
     if problem is not None:
         return deny(problem, trace=trace)
-    trace.append(("protection", f"stop {decision.stop_loss}, target {decision.take_profit}"))
+    trace.append(("protection", f"stop {stop}, target {target}"))
     rate = rates.rate(instrument.quote, state.account_currency)
     if rate is None:
         detail = (
@@ -109,7 +125,8 @@ def review_open(
             f"pair that joins the two."
         )
         return deny(DenialCode.NO_CONVERSION, detail, trace)
-    return _sized_and_limited(decision, price, rate, instrument, state, limits, trace)
+    terms = _Terms(decision.side.sign, price, stop, target, rate, decision.units)
+    return _sized_and_limited(terms, instrument, state, limits, trace)
 
 
 def against_position(decision: Open | Close, positions: Sequence[AssetPosition]) -> Open | Close:
@@ -202,32 +219,33 @@ def _blocked(
     return None
 
 
-def _quantised(decision: Open, instrument: Instrument) -> Open:
-    """Return the decision with its prices on the instrument's grid."""
-
-    def on_grid(price: Decimal | None) -> Decimal | None:
-        usable = price is not None and price.is_finite() and 0 < price < Decimal(10) ** 9
-        return instrument.round_price(price) if usable and price is not None else price
-
-    return replace(
-        decision,
-        stop_loss=on_grid(decision.stop_loss),
-        take_profit=on_grid(decision.take_profit),
-    )
+def _is_price(level: Decimal) -> bool:
+    return level.is_finite() and ZERO < level < _NO_PRICE
 
 
-def _protection_problem(decision: Open, price: Decimal, limits: RiskLimits) -> DenialCode | None:
-    stop, target, sign = decision.stop_loss, decision.take_profit, decision.side.sign
+def _on_grid(level: Decimal | None, instrument: Instrument) -> Decimal | None:
+    """Return a stop or target on the instrument's grid; what is no price stays as it is."""
+    return instrument.round_price(level) if level is not None and _is_price(level) else level
+
+
+def _protection_problem(
+    decision: Open,
+    price: Decimal,
+    stop: Decimal | None,
+    target: Decimal | None,
+    limits: RiskLimits,
+) -> DenialCode | None:
     if stop is None and limits.require_stop_loss:
         return DenialCode.NO_STOP_LOSS
     if target is None and limits.require_take_profit:
         return DenialCode.NO_TAKE_PROFIT
     for level in (stop, target):
-        if level is not None and not (level.is_finite() and 0 < level < Decimal(10) ** 9):
+        if level is not None and not _is_price(level):
             return DenialCode.PRICE_INVALID
-    if stop is not None and sign * (price - stop) <= 0:
+    buys = decision.side is Side.BUY
+    if stop is not None and (stop >= price if buys else stop <= price):
         return DenialCode.STOP_WRONG_SIDE
-    if target is not None and sign * (target - price) <= 0:
+    if target is not None and (target <= price if buys else target >= price):
         return DenialCode.TARGET_WRONG_SIDE
     if decision.order_type != "market":
         return DenialCode.ORDER_TYPE_UNSUPPORTED
@@ -235,17 +253,16 @@ def _protection_problem(decision: Open, price: Decimal, limits: RiskLimits) -> D
 
 
 def _sized_and_limited(
-    decision: Open,
-    price: Decimal,
-    rate: Decimal,
+    terms: _Terms,
     instrument: Instrument,
     state: RiskState,
     limits: RiskLimits,
     trace: Trace,
 ) -> Verdict:
-    if decision.units is not None and not (decision.units.is_finite() and decision.units > 0):
+    sign, price, stop, target, rate, asked = terms
+    if asked is not None and not (asked.is_finite() and asked > ZERO):
         return deny(DenialCode.UNITS_INVALID, trace=trace)
-    if decision.units is not None and decision.units > instrument.maximum_units:
+    if asked is not None and asked > instrument.maximum_units:
         return deny(DenialCode.UNITS_ABOVE_MAXIMUM, trace=trace)
     leverage = min(limits.max_leverage, state.leverage)
     sized = size_order(
@@ -255,15 +272,15 @@ def _sized_and_limited(
             equity=state.equity,
             free_margin=state.free_margin,
             price=price,
-            stop_loss=decision.stop_loss,
+            stop_loss=stop,
             rate=rate,
             position_size=limits.position_size,
             max_risk_per_trade=limits.max_risk_per_trade,
             leverage=leverage,
-            explicit_units=decision.units,
+            explicit_units=asked,
         ),
     )
-    trace.extend((f"cap {name}", f"{units:.2f} units") for name, units in sized.caps)
+    trace += [(f"cap {name}", f"{units:.2f} units") for name, units in sized.caps]
     if sized.units < instrument.minimum_units:
         code = (
             DenialCode.MARGIN_INSUFFICIENT
@@ -280,7 +297,7 @@ def _sized_and_limited(
     if exposure is not None:
         return replace(exposure, trace=tuple(trace))
     trace.append(("exposure", f"{state.exposure + notional} {state.account_currency} after it"))
-    units = decision.side.sign * sized.units
+    units = sign * sized.units
     return Approved(
         OrderIntent(
             kind=OrderKind.ENTRY,
@@ -288,11 +305,11 @@ def _sized_and_limited(
             instrument=instrument.name,
             units=units,
             decision_price=price,
-            stop_loss=decision.stop_loss,
-            take_profit=decision.take_profit,
+            stop_loss=stop,
+            take_profit=target,
             notional=notional,
             margin=round_money(notional / leverage),
-            initial_risk=open_risk(price, decision.stop_loss, units, rate),
+            initial_risk=open_risk(price, stop, units, rate),
             binding_cap=sized.binding_cap,
         ),
         tuple(trace),

@@ -105,19 +105,20 @@ def replayed(
     desk.adds_up(portfolio)
     assert len(desk.decisions(asset)) == len(bars)
     positions = {order.position_id for order in desk.orders(asset)}
-    return [
-        Executed(
-            time=row.market_time,
-            units=row.units,
-            price=row.price.normalize(),
-            commission=row.commission.normalize(),
-            swap=row.swap.normalize(),
-            pnl=row.realized_pnl.normalize(),
-            reason=row.reason,
-        )
-        for row in desk.rows(FillRecord)
-        if row.position_id in positions
-    ]
+    return [executed(row) for row in desk.rows(FillRecord) if row.position_id in positions]
+
+
+def executed(row: FillRecord) -> Executed:
+    """Return a booked fill as it is compared."""
+    return Executed(
+        time=row.market_time,
+        units=row.units,
+        price=row.price.normalize(),
+        commission=row.commission.normalize(),
+        swap=row.swap.normalize(),
+        pnl=row.realized_pnl.normalize(),
+        reason=row.reason,
+    )
 
 
 def _decimal(value: Any) -> Decimal:

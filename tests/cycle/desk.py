@@ -91,7 +91,7 @@ class Desk:
 
     def audited(self, order_id: int) -> list[str]:
         """Return the actions of the audit rows of an order, oldest first."""
-        rows = self.rows(AuditLogRecord, object_type="order", object_id=str(order_id))
+        rows = self.rows(AuditLogRecord, object_type="order", object_id=order_id)
         return [row.action for row in rows]
 
     def change(self, record: type[Record], key: int, **values: Any) -> None:

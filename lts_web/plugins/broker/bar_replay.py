@@ -72,10 +72,12 @@ class BarReplay:
     """
 
     __slots__ = (
+        "_closes",
         "_divisor",
         "_exact",
         "_held",
         "_inverse",
+        "_length",
         "_next_week",
         "_scale",
         "_week_end",
@@ -94,6 +96,8 @@ class BarReplay:
         self.marked = -1
         self.passed = -1
         self._week_end = self._next_week = 0
+        self._closes = market.columns.closes
+        self._length = timedelta(seconds=market.columns.timeframe_seconds)
         instrument = market.instrument
         self._scale = 10**instrument.price_precision
         self._inverse = instrument.base == book.currency
@@ -101,7 +105,7 @@ class BarReplay:
         own = instrument.quote == book.currency or self._inverse
         # With other prices about, only the book knows which chain of rates wins.
         self._exact = not own or (bool(market.conversions) and self._inverse)
-        self._held: tuple[tuple[int, int], ...] = ()
+        self._held: list[tuple[int, int]] = []
         self.rearm()
 
     def rearm(self) -> None:
@@ -109,7 +113,9 @@ class BarReplay:
         book = self.book
         self.waiting = bool(book.orders)
         lower, upper = -inf, inf
+        held: list[tuple[int, int]] = []
         for trade in book.trades.values():
+            held.append((int(trade.price * self._scale), trade.units))
             below, above = trade.stop_loss, trade.take_profit
             if trade.units < 0:
                 below, above = above, below
@@ -119,9 +125,7 @@ class BarReplay:
             if above is not None:
                 upper = min(upper, float(above))
         self.lower, self.upper = lower, upper
-        self._held = tuple(
-            (int(trade.price * self._scale), trade.units) for trade in book.trades.values()
-        )
+        self._held = held
 
     def advance(self, index: int) -> None:
         """Let the bar at `index` pass; bars pass in order, each once."""
@@ -139,16 +143,15 @@ class BarReplay:
     def pass_bar(self, index: int) -> None:
         """Give the bar, and the conversion bars of the same instant, to the book."""
         market = self.market
+        bar = exact_bar(market.columns, index)
+        bars = {market.instrument.name: bar}
         opened = market.columns.times[index]
-        bars = {market.instrument.name: exact_bar(market.columns, index)}
         for name, columns in market.conversions.items():
             place = bisect_left(columns.times, opened)
             self._set_price(name, columns, place - 1)
             if place < len(columns.times) and columns.times[place] == opened:
                 bars[name] = exact_bar(columns, place)
-        opens_at = datetime.fromtimestamp(opened, UTC)
-        closes_at = opens_at + timedelta(seconds=market.columns.timeframe_seconds)
-        self.book.on_bars(opens_at, closes_at, bars)
+        self.book.on_bars(bar.open_time, bar.open_time + self._length, bars)
         self.rearm()
 
     def mark(self) -> None:
@@ -173,7 +176,7 @@ class BarReplay:
         if self._exact:
             self.mark()
             return int(self.book.account().unrealized_pnl * MONEY_SCALE)
-        points = round(self.market.columns.closes[self.marked] * self._scale)
+        points = round(self._closes[self.marked] * self._scale)
         factor = MONEY_SCALE
         if self._inverse:
             factor *= half_even(self._scale * _RATE_SCALE, points)

@@ -17,13 +17,18 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from lts_web.plugins.bars_view import BarsView
-from lts_web.plugins.boundary import AssetInputs, PositionInput, asset_data, read_decision
+from lts_web.plugins.boundary import (
+    AssetInputs,
+    PositionInput,
+    asset_data,
+    position_data,
+    read_decision,
+)
 from lts_web.plugins.broker.bar_replay import (
     MONEY_SCALE,
     BarReplay,
     Market,
     calendar_week,
-    exact,
     exact_bar,
 )
 from lts_web.plugins.broker.bar_table import timeframe_name
@@ -68,22 +73,25 @@ class Setup:
 
 
 class DrawdownGauge:
-    """The deepest relative fall of equity below its highest value so far, at bar closes."""
+    """The deepest relative fall of equity below its highest value so far, at bar closes.
 
-    __slots__ = ("peak", "worst")
+    `lowest` is the lowest value since the peak: only one beyond either of them changes anything.
+    """
+
+    __slots__ = ("lowest", "peak", "worst")
 
     def __init__(self, start: int) -> None:
-        self.peak = start
+        self.peak = self.lowest = start
         self.worst = 0.0
 
     def see(self, equity: int) -> None:
         """Take in one value of equity, in any unit."""
         if equity >= self.peak:
-            self.peak = equity
-        elif self.peak > 0:
-            fall = (self.peak - equity) / self.peak
-            if fall > self.worst:
-                self.worst = fall
+            self.peak = self.lowest = equity
+        elif equity < self.lowest:
+            self.lowest = equity
+            if self.peak > 0:
+                self.worst = max(self.worst, (self.peak - equity) / self.peak)
 
 
 class Simulation:
@@ -98,8 +106,8 @@ class Simulation:
         self._scale = 10**setup.market.instrument.price_precision
         self._half_spread = half_spread_points(setup)
         self._orders = 0
-        # Rebuilt whenever the book has changed.
-        self._asset: dict[str, Any] = {}
+        self._asset = asset_data(_inputs(setup))
+        # Taken anew whenever the book has changed.
         self._position: dict[str, Any] | None = None
         self._balance = 0
 
@@ -109,16 +117,16 @@ class Simulation:
         What the strategy raises goes through to the caller; an answer that cannot be read counts
         as PLUGIN_ANSWER_INVALID and the run goes on, as a cycle would.
         """
-        replay, columns = self.replay, self.setup.market.columns
-        opens, highs, lows, closes = columns.opens, columns.highs, columns.lows, columns.closes
+        replay, gauge, columns = self.replay, self.drawdown, self.setup.market.columns
         scale, half, width = float(self._scale), self._half_spread, columns.timeframe_seconds
         spread, step = 2 * half / scale, timedelta(seconds=width)
         now, expected, week_end, next_week = datetime.fromtimestamp(0, UTC), -1, 0, 0
+        parameters = self._asset["parameters"]
         self._take_stock()
-        for index, opened in enumerate(columns.times):
+        bars = zip(columns.times, columns.opens, columns.highs, columns.lows, columns.closes)
+        for index, (opened, open_, high, low, close) in enumerate(bars):
             if opened >= next_week:
                 week_end, next_week = calendar_week(opened)
-            high, low, close = highs[index], lows[index], closes[index]
             replay.passed = index
             if opened < week_end:
                 if low <= replay.lower or high >= replay.upper or replay.waiting:
@@ -128,15 +136,23 @@ class Simulation:
             # Adding to a time is several times cheaper than making one.
             now = now + step if opened == expected else datetime.fromtimestamp(opened + width, UTC)
             expected = opened + width
-            asset = self._asset.copy()
-            if self._position is None:
+            asset, position = self._asset.copy(), self._position
+            asset["parameters"] = parameters.copy()
+            if position is None:
                 asset["open_positions"] = []
             else:
-                self._revalue(asset)
+                unrealized = replay.unrealized()
+                equity = self._balance + unrealized
+                if equity < gauge.lowest or equity >= gauge.peak:
+                    gauge.see(equity)
+                asset["open_positions"] = [position := position.copy()]
+                # An integer divided by ten thousand is the float nearest to the booked amount.
+                position["unrealized_pnl"] = unrealized / MONEY_SCALE
+                asset["equity"] = equity / MONEY_SCALE
             points = round(close * scale)
             market = {
                 "time": now,
-                "open": opens[index],
+                "open": open_,
                 "high": high,
                 "low": low,
                 "close": close,
@@ -154,38 +170,16 @@ class Simulation:
     # --- what the strategy sees ---------------------------------------------------------------
 
     def _take_stock(self) -> None:
-        """Rebuild the templates from the book, and take its balance for the drawdown."""
-        book, setup = self.book, self.setup
+        """Take balance and position from the book into the templates, and see the drawdown."""
+        book, asset = self.book, self._asset
         self._balance = int(book.balance * MONEY_SCALE)
-        self._asset = asset_data(
-            AssetInputs(
-                asset_id=ASSET_ID,
-                portfolio_id=PORTFOLIO_ID,
-                instrument=setup.market.instrument,
-                timeframe=timeframe_name(setup.market.columns.timeframe_seconds),
-                capital=max(book.balance, ZERO),
-                equity=book.balance,
-                currency=setup.currency,
-                positions=tuple(_position_input(trade) for trade in book.trades.values()),
-                parameters=setup.parameters,
-            )
-        )
-        positions = self._asset["open_positions"]
-        self._position = positions[0] if positions else None
-        if self._position is None:
-            self.drawdown.see(self._balance)
-
-    def _revalue(self, asset: dict[str, Any]) -> None:
-        """Write the open position at the last price, and the equity that follows, into `asset`."""
-        assert self._position is not None
-        unrealized = self.replay.unrealized()
-        equity = self._balance + unrealized
-        self.drawdown.see(equity)
-        position = self._position.copy()
-        # An integer divided by ten thousand is the float nearest to the booked amount.
-        position["unrealized_pnl"] = unrealized / MONEY_SCALE
-        asset["equity"] = equity / MONEY_SCALE
-        asset["open_positions"] = [position]
+        asset["equity"] = balance = self._balance / MONEY_SCALE
+        asset["capital"] = max(balance, 0.0)
+        self._position = None
+        for trade in book.trades.values():
+            self._position = position_data(_position_input(trade))
+            return
+        self.drawdown.see(self._balance)
 
     # --- what it decided ----------------------------------------------------------------------
 
@@ -198,27 +192,24 @@ class Simulation:
             return
         if isinstance(decision, Hold):
             return
-        self.replay.mark()
         columns, instrument = self.setup.market.columns, self.setup.market.instrument
-        points = round(columns.closes[index] * self._scale)
+        points, digits = round(columns.closes[index] * self._scale), -instrument.price_precision
         view = MarketView(
             instrument=instrument.name,
             now=now,
             bar=exact_bar(columns, index),
             quote=Quote(
                 now,
-                exact((points - self._half_spread) / self._scale),
-                exact((points + self._half_spread) / self._scale),
+                Decimal(points - self._half_spread).scaleb(digits),
+                Decimal(points + self._half_spread).scaleb(digits),
             ),
             has_new_bar=True,
             market_open=market_open and is_open(now),
             origin="stored",
         )
-        verdicts = self._review(decision, view)
-        outcomes = [self._place(verdict, now) for verdict in verdicts]
-        code = next((outcome for outcome in outcomes if outcome is not None), action_of(decision))
-        self.codes[code] += 1
-        self.replay.rearm()
+        refusals = [self._place(verdict, now) for verdict in self._review(decision, view)]
+        self.codes[next(filter(None, refusals), action_of(decision))] += 1
+        self.replay.waiting = bool(self.book.orders)
 
     def _review(self, decision: Open | Close, view: MarketView) -> list[Verdict]:
         setup, book = self.setup, self.book
@@ -239,6 +230,7 @@ class Simulation:
         decision = against_position(decision, state.positions)
         if isinstance(decision, Close):
             return review_close(decision, view, instrument, state, setup.limits)
+        self.replay.mark()
         rates = RateTable(book.prices)
         return [review_open(decision, view, instrument, state, setup.limits, rates)]
 
@@ -274,6 +266,20 @@ def half_spread_points(setup: Setup) -> int:
     instrument = setup.market.instrument
     steps = setup.costs.spread_pips * instrument.pip / instrument.price_step / 2
     return int(steps.to_integral_value(ROUND_CEILING))
+
+
+def _inputs(setup: Setup) -> AssetInputs:
+    return AssetInputs(
+        asset_id=ASSET_ID,
+        portfolio_id=PORTFOLIO_ID,
+        instrument=setup.market.instrument,
+        timeframe=timeframe_name(setup.market.columns.timeframe_seconds),
+        capital=setup.initial_cash,
+        equity=setup.initial_cash,
+        currency=setup.currency,
+        positions=(),
+        parameters=setup.parameters,
+    )
 
 
 def _position_input(trade: OpenTrade) -> PositionInput:

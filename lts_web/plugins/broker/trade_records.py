@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from lts_web.plugins.broker.bar_replay import MONEY_SCALE
 from lts_web.trading.instruments import Side, find_instrument
 from lts_web.trading.matching import OpenTrade, PendingOrder, TransactionKind, VenueTransaction
 
@@ -38,6 +39,7 @@ def _closed(entry: VenueTransaction, close: VenueTransaction) -> dict[str, Any]:
     assert entry.price is not None
     assert close.price is not None
     instrument = find_instrument(entry.instrument)
+    units, gain = abs(entry.units), close.price - entry.price
     side = Side.of_units(entry.units)
     return {
         "trade_id": str(entry.id),
@@ -45,8 +47,8 @@ def _closed(entry: VenueTransaction, close: VenueTransaction) -> dict[str, Any]:
         "client_order_id": entry.client_id,
         "instrument": entry.instrument,
         "direction": side.value,
-        "units": abs(entry.units),
-        "volume": float(instrument.lots(entry.units)),
+        "units": units,
+        "volume": units / instrument.lot_size,
         "entry_price": float(entry.price),
         "close_price": float(close.price),
         "sl": optional_float(entry.stop_loss),
@@ -54,7 +56,7 @@ def _closed(entry: VenueTransaction, close: VenueTransaction) -> dict[str, Any]:
         "open_time": entry.time,
         "close_time": close.time,
         "close_reason": close.reason,
-        "pnl_pips": float(instrument.pips(side.sign * (close.price - entry.price))),
+        "pnl_pips": float(instrument.pips(gain if side is Side.BUY else -gain)),
         "pnl": float(close.pnl),
         "commission": float(entry.commission),
         "swap": float(close.swap),
@@ -108,10 +110,9 @@ def results(initial: Decimal, final: Decimal, trades: list[dict[str, Any]]) -> d
     trade is a loser; win_rate = winners / trades (0 without trades); profit_factor = Σ net_pnl of
     winners / |Σ net_pnl of losers|, None where the losers lost nothing.
     """
-    nets = [Decimal(repr(trade["net_pnl"])) for trade in trades]
-    gained = sum((net for net in nets if net > 0), Decimal(0))
-    lost = -sum((net for net in nets if net <= 0), Decimal(0))
-    winners = sum(1 for net in nets if net > 0)
+    nets = _booked(trades, "net_pnl")
+    gains = [net for net in nets if net > 0]
+    gained, lost, winners = sum(gains), sum(gains) - sum(nets), len(gains)
     return {
         "initial_cash": float(initial),
         "final_cash": float(final),
@@ -120,11 +121,11 @@ def results(initial: Decimal, final: Decimal, trades: list[dict[str, Any]]) -> d
         "winners": winners,
         "losers": len(trades) - winners,
         "win_rate": winners / len(trades) if trades else 0.0,
-        "profit_factor": float(gained / lost) if lost else None,
-        "total_pnl": float(gained - lost),
-        "total_commission": _total(trades, "commission"),
-        "total_swap": _total(trades, "swap"),
-        "close_reasons": dict(Counter(trade["close_reason"] for trade in trades)),
+        "profit_factor": gained / lost if lost else None,
+        "total_pnl": sum(nets) / MONEY_SCALE,
+        "total_commission": sum(_booked(trades, "commission")) / MONEY_SCALE,
+        "total_swap": sum(_booked(trades, "swap")) / MONEY_SCALE,
+        "close_reasons": dict(Counter([trade["close_reason"] for trade in trades])),
         "trades": trades,
     }
 
@@ -134,6 +135,6 @@ def optional_float(value: Decimal | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _total(trades: Iterable[Mapping[str, Any]], key: str) -> float:
-    # Decimals of four digits each, so that a sum of many does not drift.
-    return float(sum((Decimal(repr(trade[key])) for trade in trades), Decimal(0)))
+def _booked(trades: Iterable[Mapping[str, Any]], key: str) -> list[int]:
+    # Whole ten-thousandths, as amounts are booked, so that a sum of many does not drift.
+    return [round(trade[key] * MONEY_SCALE) for trade in trades]
