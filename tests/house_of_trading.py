@@ -6,12 +6,16 @@ plugins and whichever plugins a test brings. Bars come from lists or from the sy
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lts_web.gateways.process_lock import ProcessOwner
@@ -78,7 +82,7 @@ class House:
     def build(cls, folder: Path) -> House:
         """Make the databases and one user."""
         clock = MovableClock()
-        schema.upgrade(folder / "lts.db")
+        (folder / "lts.db").write_bytes(_migrated())
         database = Database(folder / "lts.db")
         venues = Venues(folder / "venues.db")
         venues.create_tables()
@@ -219,6 +223,17 @@ class House:
         """Close the databases."""
         self.database.close()
         self.venues.close()
+
+
+@cache
+def _migrated() -> bytes:
+    """Return a database of the newest schema, migrated once for all houses of a test run."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "lts.db"
+        schema.upgrade(path)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return path.read_bytes()
 
 
 def flat_bars(

@@ -74,12 +74,13 @@ def number_of(value: object, name: str, *, text: bool = False) -> Decimal:
 
 def positive_of(value: object, largest: Decimal, name: str, *, text: bool = False) -> Decimal:
     """Return a number above 0 and at most `largest`."""
+    number = Decimal(repr(value)) if type(value) is float else number_of(value, name, text=text)
+    if number.is_finite() and ZERO < number <= largest:
+        return number
     number = number_of(value, name, text=text)
     if number <= ZERO:
         refuse(f"{name} is {brief(number)}; it must be above 0")
-    if number > largest:
-        refuse(f"{name} is {brief(number)}; more than {largest:.0e} is certainly a mistake")
-    return number
+    refuse(f"{name} is {brief(number)}; more than {largest:.0e} is certainly a mistake")
 
 
 def optional_positive(

@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from lts_web.store import orders as store
 from lts_web.store.audit import write_audit
 from lts_web.store.engine import Session
 from lts_web.store.models import BrokerAccountRecord, OrderRecord, PositionRecord
 from lts_web.store.reports import insert_billing
+from lts_web.store.rows import note, write_row
 from lts_web.trading.codes import explain
 from lts_web.trading.instruments import Side
 from lts_web.trading.matching import FillReason, TransactionKind, VenueTransaction
@@ -71,13 +73,24 @@ def book_transactions(
     # Held for as long as they are booked, so that their rows are read together.
     _held = _load_named(session, account.id, lines) if len(lines) > 1 else []
     applied = 0
-    for line in lines:
-        if line.id <= account.last_transaction_id:
-            continue
-        _book_line(session, account, user_id, line, now)
-        account.last_transaction_id = line.id
-        account.venue_balance = line.balance
-        applied += 1
+    try:
+        for line in lines:
+            if line.id <= account.last_transaction_id:
+                continue
+            _book_line(session, account, user_id, line, now)
+            note(account, last_transaction_id=line.id, venue_balance=line.balance)
+            applied += 1
+    except UnexplainedTransaction:
+        session.expire_all()  # the rows go back to what they were, and the objects follow
+        raise
+    if applied:
+        write_row(
+            session,
+            account,
+            balance=account.balance,
+            venue_balance=account.venue_balance,
+            last_transaction_id=account.last_transaction_id,
+        )
     return applied
 
 
@@ -120,9 +133,13 @@ def _book_line(
     elif line.kind is TransactionKind.MODIFY:
         position = store.position_of_trade(session, account.id, str(line.trade_id))
         if position is not None:
-            position.stop_loss = line.stop_loss
-            position.take_profit = line.take_profit
-            position.updated_at = now
+            write_row(
+                session,
+                position,
+                stop_loss=line.stop_loss,
+                take_profit=line.take_profit,
+                updated_at=now,
+            )
     else:
         _book_fill_line(session, account, user_id, order, line, now)
 
@@ -146,7 +163,7 @@ def mark_accepted(
     transaction_id: str | None = None,
 ) -> None:
     """Note that the venue took the order; an order that is already further is left alone."""
-    order.broker_order_id = order.broker_order_id or broker_order_id
+    known_as = order.broker_order_id or broker_order_id
     if OrderStatus(order.status) in (
         OrderStatus.CREATED,
         OrderStatus.SUBMITTED,
@@ -160,7 +177,10 @@ def mark_accepted(
             now=now,
             detail=f"the venue took it as order {broker_order_id}",
             transaction_id=transaction_id,
+            broker_order_id=known_as,
         )
+    elif known_as != order.broker_order_id:
+        write_row(session, order, broker_order_id=known_as)
 
 
 def mark_refused(
@@ -170,8 +190,7 @@ def mark_refused(
     if OrderStatus(order.status) in FINAL_STATUSES:
         return
     rejected = line.kind is TransactionKind.REJECT
-    order.code = line.reason
-    order.detail = explain(line.reason)
+    write_row(session, order, code=line.reason, detail=explain(line.reason))
     set_status(
         session,
         order,
@@ -192,8 +211,9 @@ def set_status(
     now: datetime,
     detail: str = "",
     transaction_id: str | None = None,
+    **columns: Any,
 ) -> None:
-    """Change the order's state with its event and its audit row."""
+    """Change the order's state, and columns with it, with its event and its audit row."""
     previous = order.status
     store.change_status(
         session,
@@ -203,6 +223,7 @@ def set_status(
         now=now,
         detail=detail,
         venue_transaction_id=transaction_id,
+        **columns,
     )
     write_audit(
         session,
@@ -314,15 +335,28 @@ def book_execution(
 
     UnexplainedTransaction: it contradicts what is booked; the caller rolls back.
     """
+    _book_execution(session, account, user_id, order, execution, now)
+    write_row(session, account, balance=account.balance)
+
+
+def _book_execution(
+    session: Session,
+    account: BrokerAccountRecord,
+    user_id: int,
+    order: OrderRecord,
+    execution: Execution,
+    now: datetime,
+) -> None:
+    """Book one execution but for the account's row, of which only the balance is noted."""
     try:
-        _book_execution(session, account, user_id, order, execution, now)
+        _book(session, account, user_id, order, execution, now)
     except (FillError, UnlawfulTransition) as contradiction:
         raise UnexplainedTransaction(
             f"fill {execution.transaction_id} contradicts what is booked: {contradiction}"
         ) from contradiction
 
 
-def _book_execution(
+def _book(
     session: Session,
     account: BrokerAccountRecord,
     user_id: int,
@@ -352,7 +386,7 @@ def _book_execution(
         position_id = _add_position(session, account, order, after, execution, now)
     else:
         position_id = record.id
-        _update_position(record, after, execution, now)
+        _update_position(session, record, after, execution, now)
     store.add_fill(
         session,
         account_id=account.id,
@@ -371,12 +405,9 @@ def _book_execution(
         market_time=execution.time,
         recorded_at=now,
     )
-    account.balance += realized - execution.commission - execution.swap
-    order.position_id = position_id
-    order.broker_trade_id = execution.trade_id
-    order.fill_price = execution.price
-    order.filled_units += execution.units
-    complete = order.filled_units == order.units
+    note(account, balance=account.balance + realized - execution.commission - execution.swap)
+    filled_units = order.filled_units + execution.units
+    complete = filled_units == order.units
     set_status(
         session,
         order,
@@ -385,6 +416,10 @@ def _book_execution(
         now=now,
         detail=f"{execution.units} units at {execution.price} ({execution.reason})",
         transaction_id=execution.transaction_id,
+        position_id=position_id,
+        broker_trade_id=execution.trade_id,
+        fill_price=execution.price,
+        filled_units=filled_units,
     )
     insert_billing(
         session,
@@ -432,9 +467,6 @@ def _add_position(
         raise UnexplainedTransaction(
             f"fill {execution.transaction_id} closes trade {execution.trade_id}, which is not ours"
         )
-    # A position that these lines closed must be written as closed before the next is opened.
-    if any(isinstance(changed, PositionRecord) for changed in session.dirty):
-        session.flush()
     return store.add_position(
         session,
         portfolio_id=order.portfolio_id,
@@ -462,22 +494,34 @@ def _add_position(
 
 
 def _update_position(
-    record: PositionRecord, value: Position, execution: Execution, now: datetime
+    session: Session,
+    record: PositionRecord,
+    value: Position,
+    execution: Execution,
+    now: datetime,
 ) -> None:
-    record.units = value.units
-    record.opened_units = value.opened_units
-    record.entry_price = value.entry_price
-    record.exit_price = value.exit_price
-    record.realized_pnl = value.realized_pnl
-    record.commission = value.commission
-    record.swap = value.swap
-    record.current_price = execution.price
-    record.updated_at = now
+    closed: dict[str, Any] = {}
     if not value.is_open:
-        record.is_open = False
-        record.closed_at = value.closed_at
-        record.close_reason = execution.reason
-        record.unrealized_pnl = ZERO
-        record.open_risk = ZERO
-        record.notional = ZERO
-        record.margin = ZERO
+        closed = {
+            "is_open": False,
+            "closed_at": value.closed_at,
+            "close_reason": execution.reason,
+            "unrealized_pnl": ZERO,
+            "open_risk": ZERO,
+            "notional": ZERO,
+            "margin": ZERO,
+        }
+    write_row(
+        session,
+        record,
+        units=value.units,
+        opened_units=value.opened_units,
+        entry_price=value.entry_price,
+        exit_price=value.exit_price,
+        realized_pnl=value.realized_pnl,
+        commission=value.commission,
+        swap=value.swap,
+        current_price=execution.price,
+        updated_at=now,
+        **closed,
+    )

@@ -285,7 +285,7 @@ class OrderDesk:
                 with session.begin_nested():
                     book_transactions(session, account, run.user_id, lines, now)
             except UnexplainedTransaction as problem:
-                session.refresh(account)
+                session.expire_all()
                 account.sync_error = asset.account.error = str(problem)[:500]
             cursor, balance = account.last_transaction_id, account.balance
             bump(session, run.user_id, portfolio_topic(run.portfolio_id))
@@ -323,7 +323,7 @@ class OrderDesk:
                     book_execution(session, account, run.user_id, order, execution, now)
             except UnexplainedTransaction as problem:
                 # For one, a broker without a memory gives the same trade id again.
-                session.refresh(order)
+                session.expire_all()
                 outcome = Unknown(f"The broker's answer cannot be booked: {problem}")
         if isinstance(outcome, Confirmed):
             mark_accepted(session, order, outcome.order_id, run.market_time, now)

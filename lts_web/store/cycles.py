@@ -50,6 +50,20 @@ _OPEN_POSITIONS = (
     .where(_POSITIONS.c.portfolio_id == bindparam("portfolio"), text("is_open = 1"))
     .order_by(_POSITIONS.c.id)
 )
+_ASSETS_OF = (
+    select(AssetRecord)
+    .where(AssetRecord.portfolio_id == bindparam("portfolio"))
+    .order_by(AssetRecord.id)
+)
+_ACCOUNTS_OF = (
+    select(BrokerAccountRecord)
+    .where(BrokerAccountRecord.portfolio_id == bindparam("portfolio"))
+    .order_by(BrokerAccountRecord.id)
+)
+_DATASETS = select(DatasetRecord).where(
+    DatasetRecord.id.in_(bindparam("ids", expanding=True)), DatasetRecord.state == "ready"
+)
+_HELD_LEASES = select(LeaseRecord).where(LeaseRecord.owner.is_not(None))
 _LEASE_TOKEN = select(_LEASES.c.token, _LEASES.c.owner).where(
     _LEASES.c.portfolio_id == bindparam("portfolio")
 )
@@ -92,31 +106,17 @@ def get_portfolio(session: Session, portfolio_id: int) -> PortfolioRecord | None
 
 def assets_of(session: Session, portfolio_id: int) -> list[AssetRecord]:
     """Return all assets of the portfolio, oldest first."""
-    return list(
-        session.scalars(
-            select(AssetRecord)
-            .where(AssetRecord.portfolio_id == portfolio_id)
-            .order_by(AssetRecord.id)
-        )
-    )
+    return list(session.scalars(_ASSETS_OF, {"portfolio": portfolio_id}))
 
 
 def accounts_of(session: Session, portfolio_id: int) -> list[BrokerAccountRecord]:
     """Return all accounts of the portfolio, oldest first."""
-    return list(
-        session.scalars(
-            select(BrokerAccountRecord)
-            .where(BrokerAccountRecord.portfolio_id == portfolio_id)
-            .order_by(BrokerAccountRecord.id)
-        )
-    )
+    return list(session.scalars(_ACCOUNTS_OF, {"portfolio": portfolio_id}))
 
 
 def datasets_by_id(session: Session, ids: Iterable[int]) -> dict[int, DatasetRecord]:
     """Return the data sets with these ids whose import has finished."""
-    rows = session.scalars(
-        select(DatasetRecord).where(DatasetRecord.id.in_(set(ids)), DatasetRecord.state == "ready")
-    )
+    rows = session.scalars(_DATASETS, {"ids": sorted(set(ids))})
     return {row.id: row for row in rows}
 
 
@@ -149,7 +149,7 @@ def lease_of(session: Session, portfolio_id: int) -> LeaseRecord:
 
 def held_leases(session: Session) -> list[LeaseRecord]:
     """Return all leases that somebody holds."""
-    return list(session.scalars(select(LeaseRecord).where(LeaseRecord.owner.is_not(None))))
+    return list(session.scalars(_HELD_LEASES))
 
 
 def lease_token(session: Session, portfolio_id: int) -> tuple[int, str | None]:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from lts_web.store.models import OrderRecord, PositionRecord
 from lts_web.store.models.trading import WORKING
+from lts_web.store.rows import write_row
 from lts_web.trading.money import ZERO
 from lts_web.trading.orders import UNRESOLVED_STATUSES, OrderKind, OrderStatus, check_transition
 
@@ -195,18 +196,18 @@ def change_status(
     now: datetime,
     detail: str = "",
     venue_transaction_id: str | None = None,
+    **columns: Any,
 ) -> None:
-    """Move the order along the table of lawful states and write the event.
+    """Move the order along the table of lawful states, write columns with it, and the event.
 
     UnlawfulTransition if the state may not follow. The order must have been read in this very
     transaction, whose write lock makes this a compare-and-set.
     """
     previous = OrderStatus(order.status)
     check_transition(previous, status)
-    order.status = status.value
-    order.updated_at = now
     if status is OrderStatus.UNKNOWN and order.unknown_since is None:
-        order.unknown_since = now
+        columns["unknown_since"] = now
+    write_row(session, order, status=status.value, updated_at=now, **columns)
     add_event(
         session,
         order_id=order.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import (
     Executable,
     Table,
-    Update,
     and_,
     bindparam,
     func,
@@ -24,6 +23,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.orm import Session
 
 from lts_web.store.models import CycleRecord
+from lts_web.store.rows import row_values, update_of
 from lts_web.store.types import money_type
 from lts_web.trading.money import ZERO
 
@@ -59,19 +59,8 @@ _PUT_SNAPSHOT = _PUT_SNAPSHOT.on_conflict_do_update(
 )
 
 
-def _set_of_row(table: Table, *names: str) -> Update:
-    """Return the update of the named columns in the row of an id, given as `of_id`."""
-    return (
-        update(table)
-        .where(table.c.id == bindparam("of_id"))
-        .values({name: bindparam(f"new_{name}") for name in names})
-    )
-
-
 _MARKS = ("current_price", "unrealized_pnl", "open_risk", "updated_at")
-_MARK_POSITION = _set_of_row(_POSITIONS, *_MARKS)
 _STATUS = ("status", "updated_at")
-_SET_ASSET_STATUS = _set_of_row(_TABLES["assets"], *_STATUS)
 _RELEASE_LEASE = (
     update(_LEASES)
     .where(_LEASES.c.portfolio_id == bindparam("of_id"), _LEASES.c.token == bindparam("of_token"))
@@ -120,12 +109,12 @@ def add_equity_point(session: Session, **values: Any) -> None:
 
 def mark_positions(session: Session, marks: Sequence[dict[str, Any]]) -> None:
     """Write price, profit and risk of open positions; each mark names its position's `id`."""
-    _run(session, _MARK_POSITION, [_renamed(mark, _MARKS) for mark in marks])
+    _update(session, _POSITIONS, _MARKS, marks)
 
 
 def set_asset_status(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Write what the assets last did; each row names the asset's `id`."""
-    _run(session, _SET_ASSET_STATUS, [_renamed(row, _STATUS) for row in rows])
+    _update(session, _TABLES["assets"], _STATUS, rows)
 
 
 def put_snapshots(session: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -167,6 +156,8 @@ def _run(session: Session, statement: Executable, rows: Sequence[dict[str, Any]]
         session.connection().execute(statement, list(rows))
 
 
-def _renamed(row: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    # The names of columns are taken by the statement's own SET clause.
-    return {"of_id": row["id"], **{f"new_{name}": row[name] for name in names}}
+def _update(
+    session: Session, table: Table, names: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> None:
+    chosen = [row_values(row["id"], {name: row[name] for name in names}) for row in rows]
+    _run(session, update_of(table, *names), chosen)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
 from lts_web.gateways.process_lock import ProcessOwner
 from lts_web.store.base import Record
@@ -58,7 +58,7 @@ class Desk:
         """Return the rows with these values, oldest first."""
         with self.house.database.read() as session:
             query = select(record).filter_by(**values)
-            return list(session.scalars(query.order_by(*record.__table__.primary_key.columns)))
+            return list(session.scalars(query.order_by(*inspect(record).primary_key)))
 
     def one(self, record: type[AnyRecord], **values: Any) -> AnyRecord:
         """Return the one row with these values."""

@@ -210,7 +210,8 @@ class Tidy(Script):
     plugin_params: ClassVar[dict[str, Any]] = {**Script.plugin_params, "api_key": "hush"}
 
     def get_debug_info(self) -> dict[str, Any]:
-        return {"nan": float("nan"), "set": {1}, "api_key": self.params["api_key"], 7: [1, "two"]}
+        odd: dict[Any, Any] = {"nan": float("nan"), "set": {1}, 7: [1, "two"]}
+        return {**odd, "api_key": self.params["api_key"]}
 
 
 PLUGINS: dict[str, type] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -27,21 +28,14 @@ needs_real_bars = pytest.mark.skipif(
 def real_rows(name: str, count: int, skip: int = 0) -> list[ParsedBar]:
     """Return some bars of a file."""
     with open_bar_file(Path(FOLDER) / name) as stream:
-        file = read_bars(stream, **_terms(name))
-        rows = [row for number, row in enumerate(file.rows()) if number >= skip]
-    return rows[:count]
+        return list(opened(stream, name).rows())[skip : skip + count]
 
 
 def import_real(database: Database, name: str, user_id: int) -> Imported:
     """Import a whole file, as the command does."""
     with open_bar_file(Path(FOLDER) / name) as stream:
-
-        def open_file() -> BarFile:
-            stream.seek(0)
-            return read_bars(stream, **_terms(name))
-
         return BarImport(database, lambda: datetime.now(UTC)).run(
-            open_file,
+            lambda: opened(stream, name),
             name=name,
             instrument=INSTRUMENTS[name],
             timeframe="H1",
@@ -50,10 +44,13 @@ def import_real(database: Database, name: str, user_id: int) -> Imported:
         )
 
 
-def _terms(name: str) -> dict[str, object]:
+def opened(stream: BinaryIO, name: str) -> BarFile:
+    """Return the file, to be read from its beginning."""
+    stream.seek(0)
     instrument = find_instrument(INSTRUMENTS[name])
-    return {
-        "instrument": instrument.name,
-        "timeframe": "H1",
-        "price_precision": instrument.price_precision,
-    }
+    return read_bars(
+        stream,
+        instrument=instrument.name,
+        timeframe="H1",
+        price_precision=instrument.price_precision,
+    )

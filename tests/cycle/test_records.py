@@ -147,8 +147,7 @@ def test_the_equity_point_is_what_the_venue_says(desk: Desk, house: House) -> No
         point = desk.rows(EquityPointRecord)[-1]
         state = house.venues.venue(account.venue_key).account()
         assert (point.balance, point.equity) == (state.balance, state.equity)
-        position = desk.rows(PositionRecord)[-1:]
-        unrealized = position[0].unrealized_pnl if position else Decimal(0)
+        unrealized = sum((row.unrealized_pnl for row in desk.rows(PositionRecord)), Decimal(0))
         assert point.equity - point.balance == unrealized
     assert len(desk.rows(EquityPointRecord)) == len(prices)
     [position] = desk.rows(PositionRecord, asset_id=asset)

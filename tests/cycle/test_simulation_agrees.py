@@ -65,7 +65,7 @@ def agree(desk: Desk, terms: Terms, bars: list[BarRow], name: str, least: int) -
 @needs_real_bars
 @pytest.mark.parametrize(("file", "name"), [(EURUSD, "default_strategy"), (USDJPY, "momentum")])
 def test_on_real_bars(desk: Desk, file: str, name: str) -> None:
-    agree(desk, Terms(INSTRUMENTS[file]), real_rows(file, 300, skip=100), name, 30)
+    agree(desk, Terms(INSTRUMENTS[file]), real_rows(file, 220, skip=100), name, 20)
 
 
 @pytest.mark.usefixtures("hurried")

@@ -92,7 +92,7 @@ class Product:
     def wait_ready(self, process: subprocess.Popen[str], seconds: float = 60) -> list[str]:
         """Read standard output up to the ready line; return what stood before it."""
         assert process.stdout is not None
-        before = []
+        before: list[str] = []
         while line := process.stdout.readline():
             if line == f"LTS is ready: {self.address}\n":
                 return before

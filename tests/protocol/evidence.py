@@ -113,7 +113,8 @@ def _orders(session: Session) -> Iterator[str]:
 def _events(session: Session) -> Iterator[str]:
     """Every order's events are one lawful chain that ends in its state, each with its audit row."""
     audited = Counter(
-        session.execute(
+        (row.object_id, row.action)
+        for row in session.execute(
             select(AuditLogRecord.object_id, AuditLogRecord.action).where(
                 AuditLogRecord.object_type == "order"
             )
@@ -176,7 +177,7 @@ def _pending(session: Session, account: BrokerAccountRecord, venues: Venues) -> 
         OrderRecord.account_id == account.id, OrderRecord.status == OrderStatus.ACCEPTED
     )
     if (ours := set(session.scalars(rows))) != waiting:
-        yield f"accepted by our books: {sorted(ours)}, waiting at the venue: {sorted(waiting)}"
+        yield f"accepted by our books: {ours}, waiting at the venue: {waiting}"
 
 
 # --- fills, balances, positions -------------------------------------------------------------------

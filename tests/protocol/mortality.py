@@ -50,4 +50,4 @@ def watch_commits(engine: Engine, name: str, reach: Any) -> None:
         commit(connection)
         reach(f"{name}.committed")
 
-    engine.dialect.do_commit = do_commit  # type: ignore[method-assign]
+    engine.dialect.do_commit = do_commit  # type: ignore[assignment, method-assign]

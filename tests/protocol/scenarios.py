@@ -97,13 +97,13 @@ def _flat(*prices: float) -> tuple[tuple[float, float, float, float], ...]:
 
 
 _CALM = _flat(1.1000, 1.1001)
-_AFTER = _flat(1.1002, 1.1001, 1.1003, 1.1002, 1.1004)
+_AFTER = _flat(1.1002, 1.1001)
 STORIES = {
     story.name: story
     for story in (
         Story(
             "entry",
-            (*_CALM, *_flat(1.1003), *_AFTER),
+            (*_CALM, *_flat(1.1003, 1.1004, 1.1002), *_AFTER),
             "1:buy 3:close 5:buy",
             first=1,
             cycles=2,

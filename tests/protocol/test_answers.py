@@ -16,9 +16,16 @@ from lts_web.plugins import NotSentError
 from lts_web.plugins.broker.backtrader_simulation_broker import BacktraderSimulationBroker
 from lts_web.services.fencing import SentAlready
 from lts_web.services.reconcile import QUIET_PERIOD
-from lts_web.store.models import BrokerAccountRecord, DecisionRecord, OrderRecord
+from lts_web.store.models import (
+    BrokerAccountRecord,
+    CycleRecord,
+    DecisionRecord,
+    FillRecord,
+    OrderRecord,
+)
 from lts_web.trading.matching import Ticket, TransactionKind
 from lts_web.wiring import SEND_WINDOW, Trading
+from tests.contracts.documented.broker import NotebookBroker
 from tests.house_of_trading import START
 from tests.protocol.evidence import problems
 from tests.protocol.mortality import Life
@@ -284,6 +291,25 @@ def test_a_failed_read_is_not_an_empty_one(stage: Stage) -> None:
         trial.run(trading, len(story.bars))
         assert orders(trial, "entry")[0].status == "filled"
         assert problems(trial.house.database, trial.house.venues) == []
+
+
+def test_a_broker_that_forgets_its_ids_is_for_a_person(stage: Stage) -> None:
+    """The documented minimal broker counts from 1 again after a restart; nothing is misbooked."""
+    story = STORIES["entry"].with_broker("notebook", NotebookBroker)
+    with stage.trial(story) as trial:
+        trial.run(trial.process(Life()), 3)
+        trial.die()
+        trading = trial.process(Life())
+        trial.run(trading, len(story.bars))
+        first, second = orders(trial, "entry")
+        assert (first.status, second.status) == ("filled", "unknown")
+        assert "contradicts what is booked" in second.detail
+        balance = account(trial).balance
+        with trial.house.database.read() as session:
+            states = set(session.scalars(select(CycleRecord.status)))
+            profit = sum(session.scalars(select(FillRecord.realized_pnl)))
+        assert states == {"done"}
+        assert balance == 10_000 + profit
 
 
 def account(trial: Trial) -> BrokerAccountRecord:

@@ -16,6 +16,7 @@ from lts_web import wiring
 from lts_web.plugins.broker.backtrader_simulation_broker import BacktraderSimulationBroker
 from lts_web.services import reconcile
 from lts_web.services.booking import book_transactions
+from lts_web.services.cycle import CycleService
 from lts_web.services.fencing import sending_until
 from lts_web.services.ordering import OrderDesk, Written
 from lts_web.services.reconcile import Reconciler
@@ -132,7 +133,7 @@ def test_a_resent_entry_is_really_bought_twice(
         steps = trial.steps(trial.in_question)
     with stage.trial(story) as trial:
         trial.steps(trial.in_question, ends_at=steps.index("send.after"))
-        monkeypatch.setattr(wiring.CycleService, "recover", lambda _service: [])
+        monkeypatch.setattr(CycleService, "recover", lambda _service: [])
         wrong = trial.recover_and_go_on()
     assert any("was filled 2 times" in sentence for sentence in wrong)
 

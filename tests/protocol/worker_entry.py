@@ -16,12 +16,11 @@ from collections import Counter
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lts_web import processes, wiring
+from lts_web.services.claims import Owner
 from lts_web.services.ordering import Reach
 from lts_web.settings import Loaded
-from lts_web.trading.ports import Clock
 from tests.protocol.mortality import watch_commits
 
 
@@ -76,12 +75,12 @@ def main() -> int:
     fate = Fate(given.step, given.times, signal.Signals[given.signal], given.journal)
     open_trading = wiring.open_trading
 
-    def open_watched(loaded: Loaded, owner: Any, reach: Reach, *more: Clock) -> wiring.Trading:
-        trading = open_trading(loaded, owner, reach, *more)
+    def open_watched(loaded: Loaded, owner: Owner, reach: Reach) -> wiring.Trading:
+        trading = open_trading(loaded, owner, reach)
         watch_commits(trading.venues.engine, "venue", reach)
         return trading
 
-    wiring.open_trading = open_watched
+    wiring.open_trading = open_watched  # type: ignore[assignment]
     wiring.build_trading = partial(
         wiring.build_trading, send_window=timedelta(seconds=given.send_window)
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from sqlalchemy import func, select
 
 from lts_web.plugins import StrategyPluginBase
 from lts_web.plugins.strategy.default_strategy import DefaultStrategy
-from lts_web.store.bars import opening_time
 from lts_web.store.engine import Database
 from lts_web.store.models import (
     BrokerAccountRecord,
@@ -45,6 +44,7 @@ DESCRIPTION = (
     "the fills against run_simulation. Needs LTS_REFERENCE_DATA."
 )
 EVERY = 500
+HOUR = timedelta(hours=1)
 BOTH = "both"
 STRATEGIES: dict[str, tuple[str, type[StrategyPluginBase], dict[str, Any]]] = {
     EURUSD: ("default_strategy", DefaultStrategy, {"entry_interval_bars": 4, "holding_bars": 9}),
@@ -96,16 +96,22 @@ def prepare(desk: Desk) -> None:
             imported = import_real(house.database, file, house.user_id)
             print(f"{file}: {imported.rows} bars, {imported.outside_calendar} outside the calendar")
     sets = {row.name: row for row in desk.rows(DatasetRecord, state="ready")}
-    start, _ = common(desk)
+    start, end = common(desk)
     made = {row.name for row in desk.rows(PortfolioRecord)}
     for name in {BOTH, *INSTRUMENTS.values()} - made:
-        portfolio = house.portfolio(name, status="inactive", next_due_at=None, cursor_at=start)
+        # A simulation knows no bar before its first; nor may the replay that it is held against.
+        began = start if name == BOTH else None
+        portfolio = house.portfolio(name, status="inactive", next_due_at=None, cursor_at=began)
         for file, (plugin, _, config) in STRATEGIES.items():
-            if name in (BOTH, INSTRUMENTS[file]):
-                house.asset(
-                    portfolio, INSTRUMENTS[file], sets[file].id,
-                    strategy_plugin=plugin, strategy_config=config,
-                )  # fmt: skip
+            if name not in (BOTH, INSTRUMENTS[file]):
+                continue
+            bars = sets[file].id
+            if name != BOTH:
+                bars = house.dataset(INSTRUMENTS[file], bars_between(file, start, end))
+            house.asset(
+                portfolio, INSTRUMENTS[file], bars,
+                strategy_plugin=plugin, strategy_config=config,
+            )  # fmt: skip
         desk.change(PortfolioRecord, portfolio, status="active", next_due_at=house.clock())
 
 
@@ -176,16 +182,18 @@ def replay(desk: Desk, name: str, limit: int) -> bool:
     ledger = Ledger(desk, account)
     _, end = common(desk)
     started, cycles = time.monotonic(), 0
-    while (cursor := desk.portfolio(portfolio.id).cursor_at) is not None and cursor <= end:
-        if limit and cycles >= limit:
+    while not limit or cycles < limit:
+        if (cursor := desk.portfolio(portfolio.id).cursor_at) is not None and cursor > end:
             break
         desk.cycle(portfolio.id)
         cycles += 1
         if not ledger.agrees():
-            print(f"{name}: after the step at {cursor.isoformat()} books and venue differ")
+            print(f"{name}: after the step after {cursor} books and venue differ")
             return False
         if cycles % EVERY == 0:
-            print(f"{name}: {cycles} cycles, {ledger.last_id} fills, {cursor:%Y-%m-%d}", flush=True)
+            print(
+                f"{name}: {cycles} cycles, {ledger.last_id} fills, {str(cursor)[:10]}", flush=True
+            )
     seconds = time.monotonic() - started
     desk.adds_up(portfolio.id)
     print(
@@ -217,7 +225,8 @@ def same_fills(desk: Desk, portfolio: PortfolioRecord, instrument: str) -> bool:
     start, _ = common(desk)
     until = desk.portfolio(portfolio.id).cursor_at
     assert until is not None
-    expected = simulated(Terms(instrument), bars_between(file, start, until), cls, config)
+    bars = [row for row in bars_between(file, start, until) if row[0] + HOUR <= until]
+    expected = simulated(Terms(instrument), bars, cls, config)
     mine = {row.id for row in desk.rows(PositionRecord, portfolio_id=portfolio.id)}
     got = [executed(row) for row in desk.rows(FillRecord) if row.position_id in mine]
     if got != expected:
@@ -231,8 +240,6 @@ def same_fills(desk: Desk, portfolio: PortfolioRecord, instrument: str) -> bool:
     return True
 
 
-def bars_between(file: str, start: datetime, until: datetime) -> list[BarRow]:
-    """Return the bars whose close lies after `start` and at or before `until`."""
-    hour = opening_time(3600) - opening_time(0)
-    rows = real_rows(file, 10**9)
-    return [row for row in rows if start < row[0] + hour <= until]
+def bars_between(file: str, start: datetime, end: datetime) -> list[BarRow]:
+    """Return the file's bars that open between these instants, both included."""
+    return [row for row in real_rows(file, 10**9) if start <= row[0] <= end]

@@ -69,9 +69,12 @@ class BarReplay:
 
     `marked` is the last bar that counts for prices: those outside the calendar do not.
     `lower` and `upper` are the levels whose reach wakes the book; `waiting` tells of requests.
+    `simple` is set while there is one open trade whose profit needs no rate: (entry, value,
+    divisor), and the profit is (last price − entry) · value / divisor, prices in steps.
     """
 
     __slots__ = (
+        "_bar",
         "_closes",
         "_divisor",
         "_exact",
@@ -86,6 +89,7 @@ class BarReplay:
         "marked",
         "market",
         "passed",
+        "simple",
         "upper",
         "waiting",
     )
@@ -96,6 +100,7 @@ class BarReplay:
         self.marked = -1
         self.passed = -1
         self._week_end = self._next_week = 0
+        self._bar: tuple[int, Bar] | None = None
         self._closes = market.columns.closes
         self._length = timedelta(seconds=market.columns.timeframe_seconds)
         instrument = market.instrument
@@ -106,6 +111,7 @@ class BarReplay:
         # With other prices about, only the book knows which chain of rates wins.
         self._exact = not own or (bool(market.conversions) and self._inverse)
         self._held: list[tuple[int, int]] = []
+        self.simple: tuple[int, int, int] | None = None
         self.rearm()
 
     def rearm(self) -> None:
@@ -126,6 +132,10 @@ class BarReplay:
                 upper = min(upper, float(above))
         self.lower, self.upper = lower, upper
         self._held = held
+        self.simple = None
+        if len(held) == 1 and not (self._exact or self._inverse):
+            [(entry, units)] = held
+            self.simple = (entry, units * MONEY_SCALE, self._divisor)
 
     def advance(self, index: int) -> None:
         """Let the bar at `index` pass; bars pass in order, each once."""
@@ -140,10 +150,16 @@ class BarReplay:
             self.pass_bar(index)
         self.marked = index
 
+    def bar(self, index: int) -> Bar:
+        """Return the bar at `index` as the book takes it; the last one asked for is kept."""
+        if self._bar is None or self._bar[0] != index:
+            self._bar = (index, exact_bar(self.market.columns, index))
+        return self._bar[1]
+
     def pass_bar(self, index: int) -> None:
         """Give the bar, and the conversion bars of the same instant, to the book."""
         market = self.market
-        bar = exact_bar(market.columns, index)
+        bar = self.bar(index)
         bars = {market.instrument.name: bar}
         opened = market.columns.times[index]
         for name, columns in market.conversions.items():
@@ -159,8 +175,7 @@ class BarReplay:
         market = self.market
         if self.marked < 0:
             return
-        last = market.columns.closes[self.marked]
-        self.book.prices[market.instrument.name] = exact(last)
+        self.book.prices[market.instrument.name] = self.bar(self.marked).close
         opened = market.columns.times[self.passed]
         for name, columns in market.conversions.items():
             place = bisect_left(columns.times, opened + 1)

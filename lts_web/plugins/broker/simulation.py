@@ -29,7 +29,7 @@ from lts_web.plugins.broker.bar_replay import (
     BarReplay,
     Market,
     calendar_week,
-    exact_bar,
+    half_even,
 )
 from lts_web.plugins.broker.bar_table import timeframe_name
 from lts_web.plugins.runner import AnswerInvalid
@@ -57,6 +57,10 @@ ASSET_ID = PORTFOLIO_ID = 1
 # What most answers are; they need not be read to be understood.
 _HOLD = {"action": "none"}
 _EMPTY_HOLD: dict[str, object] = {"action": "none", "parameters": {}}
+_MARKET_KEYS = (
+    *("time", "open", "high", "low", "close"),
+    *("bid", "ask", "spread", "bars", "predictions"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class Simulation:
         self.drawdown = DrawdownGauge(int(setup.initial_cash * MONEY_SCALE))
         self.codes: Counter[str] = Counter()
         self._scale = 10**setup.market.instrument.price_precision
-        self._half_spread = half_spread_points(setup)
+        self._half_spread = half_spread(setup)
         self._orders = 0
         self._asset = asset_data(_inputs(setup))
         # Taken anew whenever the book has changed.
@@ -118,8 +122,10 @@ class Simulation:
         as PLUGIN_ANSWER_INVALID and the run goes on, as a cycle would.
         """
         replay, gauge, columns = self.replay, self.drawdown, self.setup.market.columns
-        scale, half, width = float(self._scale), self._half_spread, columns.timeframe_seconds
-        spread, step = 2 * half / scale, timedelta(seconds=width)
+        scale, width = float(self._scale), columns.timeframe_seconds
+        half, step = int(self._half_spread * self._scale), timedelta(seconds=width)
+        template = dict.fromkeys(_MARKET_KEYS) | {"spread": 2 * half / scale}
+        last = 0
         now, expected, week_end, next_week = datetime.fromtimestamp(0, UTC), -1, 0, 0
         parameters = self._asset["parameters"]
         self._take_stock()
@@ -128,11 +134,12 @@ class Simulation:
             if opened >= next_week:
                 week_end, next_week = calendar_week(opened)
             replay.passed = index
+            points = round(close * scale)
             if opened < week_end:
                 if low <= replay.lower or high >= replay.upper or replay.waiting:
                     replay.pass_bar(index)
                     self._take_stock()
-                replay.marked = index
+                replay.marked, last = index, points
             # Adding to a time is several times cheaper than making one.
             now = now + step if opened == expected else datetime.fromtimestamp(opened + width, UTC)
             expected = opened + width
@@ -141,7 +148,13 @@ class Simulation:
             if position is None:
                 asset["open_positions"] = []
             else:
-                unrealized = replay.unrealized()
+                if replay.simple is None:
+                    unrealized = replay.unrealized()
+                else:
+                    entry, value, divisor = replay.simple
+                    unrealized, rest = divmod((last - entry) * value, divisor)
+                    if rest:
+                        unrealized = half_even((last - entry) * value, divisor)
                 equity = self._balance + unrealized
                 if equity < gauge.lowest or equity >= gauge.peak:
                     gauge.see(equity)
@@ -149,22 +162,20 @@ class Simulation:
                 # An integer divided by ten thousand is the float nearest to the booked amount.
                 position["unrealized_pnl"] = unrealized / MONEY_SCALE
                 asset["equity"] = equity / MONEY_SCALE
-            points = round(close * scale)
-            market = {
-                "time": now,
-                "open": open_,
-                "high": high,
-                "low": low,
-                "close": close,
-                "bid": (points - half) / scale,
-                "ask": (points + half) / scale,
-                "spread": spread,
-                "bars": BarsView(columns, index),
-                "predictions": [],
-            }
+            market = template.copy()
+            market["time"] = now
+            market["open"] = open_
+            market["high"] = high
+            market["low"] = low
+            market["close"] = close
+            market["bid"] = (points - half) / scale
+            market["ask"] = (points + half) / scale
+            market["bars"] = BarsView(columns, index)
+            market["predictions"] = []
             answer = decide(asset, market)
             if type(answer) is not dict or (answer != _HOLD and answer != _EMPTY_HOLD):
-                self._act(answer, index, now, market_open=opened < week_end)
+                opens = opened < week_end and (expected < week_end or is_open(now))
+                self._act(answer, index, now, market_open=opens)
         self.codes["none"] += len(columns) - self.codes.total()
 
     # --- what the strategy sees ---------------------------------------------------------------
@@ -192,19 +203,14 @@ class Simulation:
             return
         if isinstance(decision, Hold):
             return
-        columns, instrument = self.setup.market.columns, self.setup.market.instrument
-        points, digits = round(columns.closes[index] * self._scale), -instrument.price_precision
+        bar = self.replay.bar(index)
         view = MarketView(
-            instrument=instrument.name,
+            instrument=self.setup.market.instrument.name,
             now=now,
-            bar=exact_bar(columns, index),
-            quote=Quote(
-                now,
-                Decimal(points - self._half_spread).scaleb(digits),
-                Decimal(points + self._half_spread).scaleb(digits),
-            ),
+            bar=bar,
+            quote=Quote(now, bar.close - self._half_spread, bar.close + self._half_spread),
             has_new_bar=True,
-            market_open=market_open and is_open(now),
+            market_open=market_open,
             origin="stored",
         )
         refusals = [self._place(verdict, now) for verdict in self._review(decision, view)]
@@ -213,15 +219,18 @@ class Simulation:
 
     def _review(self, decision: Open | Close, view: MarketView) -> list[Verdict]:
         setup, book = self.setup, self.book
-        equity = book.balance + Decimal(self.replay.unrealized()) / MONEY_SCALE
+        equity = margin_free = book.balance
+        if book.trades:
+            equity += Decimal(self.replay.unrealized()) / MONEY_SCALE
+            margin_free = equity - book.margin_used()
         state = RiskState(
             capital=max(book.balance, ZERO),
             equity=equity,
-            free_margin=equity - book.margin_used(),
+            free_margin=margin_free,
             # Neither a position nor an order of this one asset lets an entry come so far.
             exposure=ZERO,
             open_positions=len(book.trades),
-            positions=tuple(_asset_position(trade) for trade in book.trades.values()),
+            positions=tuple([_asset_position(trade) for trade in book.trades.values()]),
             order_in_flight=bool(book.orders),
             account_currency=setup.currency,
             leverage=setup.leverage,
@@ -261,11 +270,11 @@ class Simulation:
         return line.reason if line.kind is TransactionKind.REJECT else None
 
 
-def half_spread_points(setup: Setup) -> int:
-    """Return half the spread in price steps, rounded up: against the trader on both sides."""
+def half_spread(setup: Setup) -> Decimal:
+    """Return half the spread as a price, rounded up: against the trader on both sides."""
     instrument = setup.market.instrument
-    steps = setup.costs.spread_pips * instrument.pip / instrument.price_step / 2
-    return int(steps.to_integral_value(ROUND_CEILING))
+    exact = setup.costs.spread_pips * instrument.pip / 2
+    return exact.quantize(instrument.price_step, ROUND_CEILING)
 
 
 def _inputs(setup: Setup) -> AssetInputs:
