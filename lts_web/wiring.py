@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import make_url
@@ -60,8 +59,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SEND_WINDOW = timedelta(seconds=60)
-# A worker's turn: after it the queue is asked again, so that a stop is heard in time.
-TURN_SECONDS = 5.0
 WORKER_FAMILIES = ("pipeline", "strategy", "broker", "portfolio")
 
 
@@ -126,14 +123,9 @@ class Trading:
     runner: PluginRunner
     pipeline: PipelinePluginBase
 
-    @property
-    def drains(self) -> bool:
-        """Return whether the system's pipeline runs all due portfolios in one call."""
-        return accepts_no_arguments(self.pipeline.run)
-
     def run_due(self) -> None:
         """Run all portfolios that are due, by the system's pipeline plugin."""
-        if self.drains:
+        if accepts_no_arguments(self.pipeline.run):
             self.pipeline.run()  # type: ignore[call-arg]
             return
         # A pipeline written to the documented page runs one portfolio; the house calls the due.
@@ -240,8 +232,7 @@ def build_worker(
         trading.database, wall_clock, timedelta(days=loaded.settings.decision_retention_days)
     )
     wake = register(queue, turn.run, upkeep.run)
-    if stop is not None:
-        _on_stop(stop, trading.service.stop)
+    trading.service.asked_to_stop = queue.stopping
     queue.on_shutdown(name="rest")(heartbeat.stop)
     atexit.register(trading.close)  # the last close folds SQLite's journals into their files
     write_plugin_states(trading.database, Registry(WORKER_FAMILIES).rows(), wall_clock())
@@ -250,7 +241,7 @@ def build_worker(
 
 
 class _Turn:
-    """One look at what is due, kept short; the first one recovers what was left unfinished."""
+    """One look at what is due; the first one recovers what was left unfinished."""
 
     def __init__(self, trading: Trading, restart_after: int, stop: StopRequest | None) -> None:
         self._trading = trading
@@ -258,7 +249,6 @@ class _Turn:
         self._stop = stop
         self._recovered = threading.Event()
         self._recovering = threading.Lock()
-        self._under_way = threading.Lock()
 
     def run(self) -> float | None:
         """Run what is due and return the seconds to the next due instant."""
@@ -268,16 +258,7 @@ class _Turn:
                 if not self._recovered.is_set():
                     service.recover()
                     self._recovered.set()
-        if self._under_way.acquire(blocking=False):
-            try:
-                service.turn_ends_at = monotonic() + TURN_SECONDS
-                self._trading.run_due()
-            finally:
-                service.turn_ends_at = None
-                self._under_way.release()
-        elif not self._trading.drains:
-            self._trading.run_due()
-        # Else the turn under way looks for what is due by itself, and its end stays what it is.
+        self._trading.run_due()
         if self._trading.runner.abandoned >= self._restart_after:
             self._restart()
         return None if service.stopping() else service.seconds_until_due()
@@ -294,16 +275,6 @@ class _Turn:
             import signal  # noqa: PLC0415 - only a worker under Huey's own consumer needs it
 
             signal.raise_signal(signal.SIGTERM)
-
-
-def _on_stop(stop: StopRequest, service_stop: Callable[[], None]) -> None:
-    before = stop.wake
-
-    def wake() -> None:
-        service_stop()
-        before()
-
-    stop.wake = wake
 
 
 def build_web(loaded: Loaded, stop: StopRequest | None = None) -> Any:

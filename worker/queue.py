@@ -48,9 +48,24 @@ class SignedJson(Serializer):
         return hmac.new(self._key, text, hashlib.sha256).hexdigest().encode()
 
 
-def make_queue(path: Path, key: bytes) -> SqliteHuey:
+class WakeQueue(SqliteHuey):
+    """The queue, which knows whether the consumer that it serves is being stopped."""
+
+    consumer: Any = None
+
+    def create_consumer(self, **options: Any) -> Any:
+        """Return a consumer and remember it."""
+        self.consumer = super().create_consumer(**options)
+        return self.consumer
+
+    def stopping(self) -> bool:
+        """Return whether the consumer was told to stop, by whichever signal."""
+        return self.consumer is not None and self.consumer.stop_flag.is_set()
+
+
+def make_queue(path: Path, key: bytes) -> WakeQueue:
     """Return the queue in this file."""
-    return SqliteHuey(
+    return WakeQueue(
         "lts",
         filename=str(path),
         results=False,

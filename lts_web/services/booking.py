@@ -122,9 +122,9 @@ def _book_line(
                 f"transaction {line.id} is an order ({line.client_id or 'no client id'}) that is "
                 f"not ours"
             )
-        if order.status == OrderStatus.EXPIRED_UNSENT.value:
+        if OrderStatus(order.status) in FINAL_STATUSES:
             raise UnexplainedTransaction(
-                f"transaction {line.id} is order {order.id}, which was given up as never sent"
+                f"transaction {line.id} is order {order.id}, which ended as {order.status}"
             )
         mark_accepted(session, order, str(line.order_id), line.time, now, str(line.id))
     elif line.kind in (TransactionKind.REJECT, TransactionKind.CANCEL):
@@ -139,6 +139,15 @@ def _book_line(
                 stop_loss=line.stop_loss,
                 take_profit=line.take_profit,
                 updated_at=now,
+            )
+            write_audit(
+                session,
+                actor="system",
+                action="position.modified",
+                object_type="position",
+                object_id=position.id,
+                details={"stop_loss": str(line.stop_loss), "take_profit": str(line.take_profit)},
+                now=now,
             )
     else:
         _book_fill_line(session, account, user_id, order, line, now)
@@ -248,6 +257,10 @@ def _book_fill_line(
         raise UnexplainedTransaction(f"fill {line.id} has no price, rate or trade")
     if store.fill_exists(session, account.id, str(line.id)):
         return
+    if order is not None and line.instrument != order.instrument:
+        raise UnexplainedTransaction(
+            f"fill {line.id} is in {line.instrument}, its order {order.id} in {order.instrument}"
+        )
     execution = Execution(
         transaction_id=str(line.id),
         trade_id=str(line.trade_id),
@@ -364,7 +377,17 @@ def _book(
     execution: Execution,
     now: datetime,
 ) -> None:
+    left = order.units - order.filled_units
+    if execution.units * left <= 0 or abs(execution.units) > abs(left):
+        raise UnexplainedTransaction(
+            f"fill {execution.transaction_id} of {execution.units} units does not fit order "
+            f"{order.id}, of which {left} are left"
+        )
     record = store.position_of_trade(session, account.id, execution.trade_id)
+    if record is None and store.open_position(session, order.asset_id) is not None:
+        raise UnexplainedTransaction(
+            f"fill {execution.transaction_id} opens a second position of asset {order.asset_id}"
+        )
     before = _position_value(record) if record is not None else None
     after = apply_fill(
         before,

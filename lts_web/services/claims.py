@@ -7,7 +7,9 @@ interrupted and never decided again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -89,6 +91,25 @@ class Claims:
         self._clock = clock
         self.owner = owner
         self._reach = reach
+        self._held: set[int] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def holding(self, portfolio_id: int) -> Iterator[bool]:
+        """Hold a portfolio within this process; False: another thread of it does.
+
+        A lease that this process owns without holding is left from a fault, and free again.
+        """
+        with self._lock:
+            held = portfolio_id not in self._held
+            if held:
+                self._held.add(portfolio_id)
+        try:
+            yield held
+        finally:
+            if held:
+                with self._lock:
+                    self._held.discard(portfolio_id)
 
     def due(self) -> list[int]:
         """Return the ids of the due portfolios, longest overdue first."""
@@ -151,6 +172,7 @@ class Claims:
             latency = timedelta(minutes=portfolio.latency_minutes)
             portfolio.next_due_at = now + latency if portfolio.status == "active" else None
             portfolio.run_requested_at = None
+            portfolio.finished_at = None
             if portfolio.feed == "replay":
                 portfolio.cursor_at = plan.market_time
             bump(session, portfolio.user_id, portfolio_topic(portfolio.id))
@@ -192,7 +214,7 @@ class Claims:
             return False
         if forced:
             return portfolio.status != "archived"
-        due = portfolio.next_due_at is not None and portfolio.next_due_at <= now
+        due = store.is_due(portfolio.next_due_at, portfolio.latency_minutes, now)
         return portfolio.status == "active" and (due or portfolio.run_requested_at is not None)
 
     def _take(
@@ -201,7 +223,7 @@ class Claims:
         """Take a free lease with the next token, unless as many are held as may be."""
         running = 0
         for held in store.held_leases(session):
-            free = self._free(held, now)
+            free = self._free(held, portfolio_id, now)
             if held.portfolio_id == portfolio_id and not free:
                 return None
             running += not free
@@ -223,10 +245,15 @@ class Claims:
         lease.expires_at = now + timedelta(seconds=LEASE_SECONDS)
         return lease
 
-    def _free(self, lease: LeaseRecord, now: datetime) -> bool:
-        """Return whether a held lease may be taken: a living owner is never robbed."""
+    def _free(self, lease: LeaseRecord, taken: int, now: datetime) -> bool:
+        """Return whether a held lease may be taken: a living owner is never robbed.
+
+        `taken` is the portfolio that the caller holds in this process.
+        """
         if lease.owner is None:
             return True
+        if lease.owner == self.owner.name:
+            return lease.portfolio_id == taken or lease.portfolio_id not in self._held
         alive = self.owner.alive(lease.owner)
         if alive is None:
             return lease.expires_at is None or lease.expires_at <= now

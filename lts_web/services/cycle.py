@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from time import monotonic
 from typing import Any
 
 from lts_web import logs
@@ -68,14 +67,12 @@ class CycleService:
         self._limit = max_concurrent_portfolios
         self._reach = reach
         self._stopping = threading.Event()
-        self.turn_ends_at: float | None = None
+        self.asked_to_stop: Callable[[], bool] = lambda: False
 
     # --- scheduling -------------------------------------------------------------------------
 
     def due(self) -> list[int]:
-        """Return the ids of the due portfolios, longest overdue first; none past the turn's end."""
-        if self.turn_ends_at is not None and monotonic() >= self.turn_ends_at:
-            return []
+        """Return the ids of the due portfolios, longest overdue first."""
         return self._claims.due()
 
     def seconds_until_due(self) -> float | None:
@@ -84,7 +81,7 @@ class CycleService:
 
     def stopping(self) -> bool:
         """Return whether the process is shutting down."""
-        return self._stopping.is_set()
+        return self._stopping.is_set() or self.asked_to_stop()
 
     def stop(self) -> None:
         """Begin no new cycle and no new decision; what is under way is finished."""
@@ -99,15 +96,19 @@ class CycleService:
         plan = self._claims.plan(portfolio_id)
         if plan is None:
             return None
-        claim = self._claims.claim(plan, self._limit, forced=forced, trigger=trigger)
-        if claim is None:
-            return None
-        with logs.context(cycle=claim.cycle_id, portfolio=portfolio_id):
-            try:
-                return self._run(claim)
-            except Exception as fault:
-                self._abort(claim, fault)
-                raise
+        with self._claims.holding(portfolio_id) as held:
+            if not held:
+                return None
+            settings = self._pipeline_settings(plan.portfolio)
+            claim = self._claims.claim(plan, self._limit, forced=forced, trigger=trigger)
+            if claim is None:
+                return None
+            with logs.context(cycle=claim.cycle_id, portfolio=portfolio_id):
+                try:
+                    return self._run(claim, settings)
+                except Exception as fault:
+                    self._abort(claim, fault)
+                    raise
 
     def recover(self) -> list[int]:
         """Read the venues of all portfolios in which something was left unfinished.
@@ -117,25 +118,41 @@ class CycleService:
         """
         recovered = []
         for portfolio_id in self._claims.portfolios_to_recover():
-            plan = self._claims.plan(portfolio_id)
-            token = self._claims.take_over(portfolio_id)
-            if plan is None or token is None:
-                continue
-            self._reach("recovery.taken")
-            for account in self._preparation.accounts(plan):
-                self._reconciler.sync(account, portfolio_id, plan.portfolio.user_id)
-            with self._database.write() as session:
-                release_lease(session, portfolio_id, token)
-                bump(session, plan.portfolio.user_id, portfolio_topic(portfolio_id))
-            recovered.append(portfolio_id)
-            logger.info("portfolio %s was left unfinished and has been reconciled", portfolio_id)
+            with self._claims.holding(portfolio_id) as held:
+                try:
+                    if held and self._recover(portfolio_id):
+                        recovered.append(portfolio_id)
+                except Exception:  # the edge of one portfolio: the others start all the same
+                    logger.exception("portfolio %s could not be recovered", portfolio_id)
         return recovered
+
+    def _recover(self, portfolio_id: int) -> bool:
+        """Read one portfolio's venues under its lease; False: a living process holds it."""
+        plan = self._claims.plan(portfolio_id)
+        token = self._claims.take_over(portfolio_id)
+        if plan is None or token is None:
+            return False
+        self._reach("recovery.taken")
+        for account in self._preparation.accounts(plan):
+            self._reconciler.sync(account, portfolio_id, plan.portfolio.user_id)
+        with self._database.write() as session:
+            release_lease(session, portfolio_id, token)
+            bump(session, plan.portfolio.user_id, portfolio_topic(portfolio_id))
+        logger.info("portfolio %s was left unfinished and has been reconciled", portfolio_id)
+        return True
 
     # --- one cycle --------------------------------------------------------------------------
 
-    def _run(self, claim: Claim) -> dict[str, Any]:
-        pipeline_settings = self._pipeline_settings(claim.plan.portfolio)
-        run = self._preparation.prepare(claim, self._claims.owner.name, pipeline_settings)
+    def _run(self, claim: Claim, settings: PipelineSettings) -> dict[str, Any]:
+        run = self._preparation.prepare(claim, self._claims.owner.name, settings)
+        try:
+            return self._run_prepared(claim, run, settings)
+        finally:
+            run.closed = True  # whatever a lost thread still asks of this cycle is refused
+
+    def _run_prepared(
+        self, claim: Claim, run: CycleRun, settings: PipelineSettings
+    ) -> dict[str, Any]:
         steps = RunSteps(
             self,
             run,
@@ -150,7 +167,7 @@ class CycleService:
             if run.broken is not None:
                 raise run.broken
         self._tell_allocator(run, claim.plan.portfolio)
-        self._delay_after_failed_reads(run, pipeline_settings)
+        self._delay_after_failed_reads(run, settings)
         report = self._reporter.finish(run, self._snapshots(run, claim.plan))
         return {**report, "assets": [steps_row(run, asset_id) for asset_id in run.assets]}
 
@@ -218,7 +235,7 @@ class CycleService:
             run.errors.append(f"the portfolio plugin's update failed: {error}"[:500])
 
     def _delay_after_failed_reads(self, run: CycleRun, settings: PipelineSettings) -> None:
-        """Put the next cycle off after a failed read; nothing sleeps.
+        """Set the instant of the next try after a failed read; nothing sleeps.
 
         For `error_retry_count` failures in a row the next cycle begins `error_retry_delay`
         seconds later, after that at the portfolio's own pace again.
@@ -232,8 +249,7 @@ class CycleService:
                 account.sync_failures for account in store.accounts_of(session, portfolio.id)
             )
             if failures <= settings.error_retry_count and portfolio.next_due_at is not None:
-                not_before = now + timedelta(seconds=settings.error_retry_delay)
-                portfolio.next_due_at = max(portfolio.next_due_at, not_before)
+                portfolio.next_due_at = now + timedelta(seconds=settings.error_retry_delay)
 
     def _snapshots(self, run: CycleRun, plan: Plan) -> list[dict[str, Any]]:
         """Return the debug information of every plugin instance that took part."""
@@ -262,6 +278,8 @@ class CycleService:
         logger.error("the cycle could not be finished", exc_info=fault)
         portfolio = claim.plan.portfolio
         with self._database.write() as session:
+            if not release_lease(session, portfolio.id, claim.token):
+                return
             finish_cycle(
                 session,
                 claim.cycle_id,
@@ -269,7 +287,6 @@ class CycleService:
                 finished_at=self._clock(),
                 errors=[f"the cycle could not be finished ({type(fault).__name__}); see the log"],
             )
-            release_lease(session, portfolio.id, claim.token)
             bump(session, portfolio.user_id, portfolio_topic(portfolio.id))
 
 

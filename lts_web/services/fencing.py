@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from threading import Lock
+from time import monotonic
 
 from lts_web.plugins.base import NotSentError
 from lts_web.trading.codes import RejectCode
@@ -37,6 +38,7 @@ class _Permit:
     """Leave to send one request until `send_before`."""
 
     send_before: datetime
+    deadline: float
     used: bool = False
     lock: Lock = field(default_factory=Lock)
 
@@ -45,9 +47,13 @@ _PERMIT: ContextVar[_Permit | None] = ContextVar("permit", default=None)
 
 
 @contextmanager
-def sending_until(send_before: datetime) -> Iterator[None]:
-    """Let one request pass until `send_before` (wall clock) within this context."""
-    token = _PERMIT.set(_Permit(send_before))
+def sending_until(send_before: datetime, now: datetime) -> Iterator[None]:
+    """Let one request pass until `send_before` (wall clock) within this context.
+
+    The time that is left from `now` is measured as well, in case the wall clock steps back.
+    """
+    left = (send_before - now).total_seconds()
+    token = _PERMIT.set(_Permit(send_before, monotonic() + left))
     try:
         yield
     finally:

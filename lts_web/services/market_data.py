@@ -17,13 +17,14 @@ from decimal import Decimal
 from lts_web.plugins.bars_view import BarsView, Columns
 from lts_web.store.bars import BarColumns, get_dataset, load_columns, opening_time
 from lts_web.store.engine import Database
-from lts_web.trading.calendar import bar_in_calendar, timeframe
+from lts_web.trading.calendar import bar_in_calendar, open_seconds, timeframe
 from lts_web.trading.instruments import find_instrument
 from lts_web.trading.market import Bar
 from lts_web.trading.ports import Series
 from lts_web.trading.synthetic import SyntheticSeries
 
 HISTORY_BARS = 500
+OLDEST_PRICE_SECONDS = 86_400
 _BEFORE, _AFTER = 1024, 3072
 _BLOCKS_KEPT = 256
 # More bars than this never lie outside the calendar one after the other, but in foreign markets.
@@ -78,14 +79,17 @@ class BarStore:
     def last_price(self, series: Series, until: datetime) -> Decimal | None:
         """Return the close of the last bar of the calendar that closed by `until`, or None.
 
-        It is what a venue's last price is: bars outside the calendar move none.
+        It is what a venue's last price is: bars outside the calendar move none. A price that is
+        older than a day of open market is none any more.
         """
         block = self._block(series, until, _OUTSIDE_IN_A_ROW)
         index = bisect_right(block.closes_at, _seconds(until)) - 1
         columns = block.columns
         while index >= 0:
             if bar_in_calendar(opening_time(columns.times[index])):
-                return Decimal(repr(columns.closes[index]))
+                age = open_seconds(opening_time(block.closes_at[index]), until)
+                fresh = age <= OLDEST_PRICE_SECONDS
+                return Decimal(repr(columns.closes[index])) if fresh else None
             index -= 1
         return None
 

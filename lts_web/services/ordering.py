@@ -30,10 +30,15 @@ from lts_web.store.audit import write_audit
 from lts_web.store.decisions import decision_record
 from lts_web.store.engine import Database, Session
 from lts_web.store.live import bump, portfolio_topic
-from lts_web.store.models import BrokerAccountRecord, OrderEventRecord, OrderRecord
+from lts_web.store.models import (
+    BrokerAccountRecord,
+    OrderEventRecord,
+    OrderRecord,
+    PositionRecord,
+)
 from lts_web.trading.codes import DenialCode
 from lts_web.trading.decisions import action_of
-from lts_web.trading.matching import VenueTransaction
+from lts_web.trading.matching import TransactionKind, VenueTransaction
 from lts_web.trading.orders import (
     Confirmed,
     Denied,
@@ -82,9 +87,14 @@ class OrderDesk:
         self._send_window = send_window
         self._reach = reach
 
-    def place(self, run: CycleRun, asset: AssetRun, intent: OrderIntent) -> Outcome | None:
-        """Carry one intent through the protocol and return what came of it; None: denied."""
-        written = self.write_intent(run, asset, intent)
+    def place(
+        self, run: CycleRun, asset: AssetRun, intent: OrderIntent, ordinal: int = 0
+    ) -> Outcome | None:
+        """Carry one intent through the protocol and return what came of it; None: denied.
+
+        `ordinal` tells apart the intents of one kind that an asset has in a cycle.
+        """
+        written = self.write_intent(run, asset, intent, ordinal)
         if isinstance(written, Denied):
             return None
         outcome = self._send(run, asset, intent, written)
@@ -94,7 +104,9 @@ class OrderDesk:
 
     # --- T1 ---------------------------------------------------------------------------------
 
-    def write_intent(self, run: CycleRun, asset: AssetRun, intent: OrderIntent) -> Written | Denied:
+    def write_intent(
+        self, run: CycleRun, asset: AssetRun, intent: OrderIntent, ordinal: int = 0
+    ) -> Written | Denied:
         """Commit the decision and the order `created`, or the order `denied`, under the lease.
 
         The limits that several processes share are judged here, under the write lock.
@@ -105,7 +117,7 @@ class OrderDesk:
             if denied is not None and denied.code is DenialCode.LEASE_LOST:
                 asset.fail(denied.code, denied.detail)
                 return denied
-            order = self._add_order(session, run, asset, intent, now, denied)
+            order = self._add_order(session, run, asset, intent, ordinal, now, denied)
             bump(session, run.user_id, portfolio_topic(run.portfolio_id))
             self._reach("intent.before_commit")
         asset.order_ids.append(order.id)
@@ -167,6 +179,7 @@ class OrderDesk:
         run: CycleRun,
         asset: AssetRun,
         intent: OrderIntent,
+        ordinal: int,
         now: datetime,
         denied: Denied | None,
     ) -> OrderRecord:
@@ -187,8 +200,7 @@ class OrderDesk:
             cycle_id=run.id,
             decision_id=asset.decision_id,
             position_id=intent.position_id,
-            order_key=f"{run.portfolio_id}:{asset.id}:{run.id}:{intent.kind.value}:"
-            f"{len(asset.order_ids)}",
+            order_key=f"{run.portfolio_id}:{asset.id}:{run.id}:{intent.kind.value}:{ordinal}",
             kind=intent.kind.value,
             origin=intent.origin.value,
             instrument=intent.instrument,
@@ -250,10 +262,11 @@ class OrderDesk:
             token, owner = cycle_store.lease_token(session, run.portfolio_id)
         if token != run.lease_token or owner != run.owner or run.closed:
             return NotSent("another process has taken the portfolio over")
-        if self._clock() >= written.send_before:
+        now = self._clock()
+        if now >= written.send_before:
             return NotSent("the time to send had passed")
         call = asset.broker.open if intent.kind is OrderKind.ENTRY else asset.broker.close
-        with sending_until(written.send_before):
+        with sending_until(written.send_before, now):
             return call(intent, written.client_order_id, run.market_time)
 
     # --- T2 ---------------------------------------------------------------------------------
@@ -270,7 +283,7 @@ class OrderDesk:
 
         With the token lost nothing is written: whoever holds the portfolio now reads the venue.
         """
-        lines = self._read_log(asset) if isinstance(outcome, Confirmed) else []
+        outcome, lines = self._compared_with_log(asset, intent, written, outcome)
         now = self._clock()
         with self._database.write() as session:
             lease = cycle_store.lease_of(session, run.portfolio_id)
@@ -294,14 +307,44 @@ class OrderDesk:
         asset.account.last_transaction_id, asset.account.balance = cursor, balance
         self._reach("outcome.written")
 
-    def _read_log(self, asset: AssetRun) -> list[VenueTransaction]:
+    def _compared_with_log(
+        self, asset: AssetRun, intent: OrderIntent, written: Written, outcome: Outcome
+    ) -> tuple[Outcome, list[VenueTransaction]]:
+        """Return the outcome as the venue's log has it, and the lines since the cursor.
+
+        A plugin may say that the venue refused what the venue in fact took: the log decides.
+        """
         account = asset.account
+        if not isinstance(outcome, Confirmed | Rejected):
+            return outcome, []
         if not account.has_log or asset.broker is None:
-            return []
+            if isinstance(outcome, Confirmed) and self._rate(asset) is None:
+                return Unknown(
+                    f"no rate converts {asset.instrument.quote} to {account.currency}, so that "
+                    f"the fill cannot be booked"
+                ), []
+            return outcome, []
         try:
-            return asset.broker.transactions_since(account.last_transaction_id)
-        except PluginCallError:
-            return []  # the next reconciliation reads it; the order stands as confirmed
+            lines = asset.broker.transactions_since(account.last_transaction_id)
+        except PluginCallError as error:
+            if isinstance(outcome, Rejected):
+                return Unknown(f"{outcome.detail} The venue's log could not be read: {error}"), []
+            return outcome, []  # the next reconciliation reads it; the order stands as confirmed
+        taken = next(
+            (
+                line
+                for line in lines
+                if line.client_id == written.client_order_id
+                and line.kind is TransactionKind.ORDER
+            ),
+            None,
+        )
+        if isinstance(outcome, Rejected) and taken is not None:
+            return Confirmed(order_id=str(taken.order_id)), lines
+        return outcome, lines
+
+    def _rate(self, asset: AssetRun) -> Decimal | None:
+        return asset.account.rates.rate(asset.instrument.quote, asset.account.currency)
 
     def _apply(
         self,
@@ -319,7 +362,7 @@ class OrderDesk:
             try:
                 with session.begin_nested():
                     mark_accepted(session, order, outcome.order_id, run.market_time, now)
-                    execution = self._assumed(run, asset, intent, order, outcome)
+                    execution = self._assumed(session, run, asset, intent, order, outcome)
                     book_execution(session, account, run.user_id, order, execution, now)
             except UnexplainedTransaction as problem:
                 # For one, a broker without a memory gives the same trade id again.
@@ -344,21 +387,28 @@ class OrderDesk:
 
     def _assumed(
         self,
+        session: Session,
         run: CycleRun,
         asset: AssetRun,
         intent: OrderIntent,
         order: OrderRecord,
         outcome: Confirmed,
     ) -> Execution:
-        """Return the execution of a broker that keeps no log: at its price, or at the quote."""
-        price = outcome.fill_price or intent.decision_price
-        rate = asset.account.rates.rate(asset.instrument.quote, asset.account.currency)
+        """Return the execution of a broker that keeps no log: at its price, or at the quote.
+
+        The trade is known by our own id, since nothing says that such a broker's ids are unique.
+        """
+        trade_id = str(order.client_order_id)
+        if intent.position_id is not None:
+            trade_id = session.get_one(PositionRecord, intent.position_id).broker_trade_id
+        rate = self._rate(asset)
+        assert rate is not None
         return Execution(
             transaction_id=f"assumed-{order.client_order_id}",
-            trade_id=intent.trade_id or outcome.trade_id or outcome.order_id,
+            trade_id=trade_id,
             units=intent.units,
-            price=price,
-            rate=rate if rate is not None else Decimal(1),
+            price=outcome.fill_price or intent.decision_price,
+            rate=rate,
             time=run.market_time,
             reason="market" if intent.kind is OrderKind.ENTRY else "close",
             price_source=outcome.price_source,

@@ -222,8 +222,11 @@ class Preparation:
         if pairs:
             with self._database.read() as session:
                 rows = store.datasets_for_pairs(session, plan.portfolio.user_id, pairs)
-            kinds = {(series.origin, series.timeframe) for series in own.values()}
-            rows.sort(key=lambda row: ((row.origin, row.timeframe) not in kinds, row.id))
+            # Invented prices must not convert real ones, nor the other way round.
+            origins = {series.origin for series in own.values()}
+            rows = [row for row in rows if row.origin in origins]
+            timeframes = {series.timeframe for series in own.values()}
+            rows.sort(key=lambda row: (row.timeframe not in timeframes, row.id))
             joined: set[frozenset[str]] = set()
             for row in rows:
                 series, pair = series_of(row), frozenset(row.instrument.split("_"))

@@ -15,13 +15,14 @@ from lts_web.services.booking import UnexplainedTransaction, book_transactions, 
 from lts_web.services.market_data import BarStore
 from lts_web.services.runs import AccountRun
 from lts_web.store import orders as store
+from lts_web.store.audit import write_audit
 from lts_web.store.engine import BUSY_TIMEOUT_MILLISECONDS, Database, Session
 from lts_web.store.live import bump, portfolio_topic
 from lts_web.store.models import BrokerAccountRecord, CycleRecord, OrderRecord
 from lts_web.store.venues import Venues
 from lts_web.trading.calendar import timeframe
 from lts_web.trading.market import Bar
-from lts_web.trading.matching import VenueTransaction
+from lts_web.trading.matching import AccountState, VenueTransaction
 from lts_web.trading.money import RateTable
 from lts_web.trading.orders import OrderStatus
 from lts_web.trading.ports import Clock, Series
@@ -96,6 +97,8 @@ class Reconciler:
         with self._database.read() as session:
             record = session.get_one(BrokerAccountRecord, account.id)
             unresolved = store.unresolved_orders(session, account.id)
+            if not lines:
+                account.error = account.error or _balance_problem(account, record)
             quiet = account.error is None and record.sync_error is None
             quiet = quiet and not unresolved and not lines
         if not quiet:
@@ -127,10 +130,14 @@ class Reconciler:
                 if len(page) < PAGE:
                     break
                 cursor = page[-1].id
-            account.state = broker.account()
+            state = broker.account()
         except PluginCallError as error:
             account.error = f"the account could not be read: {error}"[:500]
             return []
+        account.error = _contradiction(account, state, lines[-1].id if lines else cursor)
+        if account.error is not None:
+            return []
+        account.state = state
         return lines
 
     def _write(
@@ -151,6 +158,18 @@ class Reconciler:
                 except UnexplainedTransaction as problem:
                     session.refresh(record)
                     account.error = str(problem)[:500]
+                account.error = account.error or _balance_problem(account, record)
+            if (record.sync_error is None) != (account.error is None):
+                readable = account.error is None
+                write_audit(
+                    session,
+                    actor="worker",
+                    action="account.readable" if readable else "account.unreadable",
+                    object_type="account",
+                    object_id=record.id,
+                    details={"error": account.error},
+                    now=now,
+                )
             record.sync_failures = 0 if account.error is None else record.sync_failures + 1
             record.sync_error = account.error
             record.synced_at = now if account.error is None else record.synced_at
@@ -218,3 +237,31 @@ class Reconciler:
 
     def _owner_dead(self, owner: str | None) -> bool:
         return owner is not None and self._owner_alive(owner) is False
+
+
+def _contradiction(account: AccountRun, state: AccountState, cursor: int) -> str | None:
+    """Return why what the venue says of itself cannot be believed, or None."""
+    if state.currency and state.currency != account.currency:
+        return (
+            f"the venue keeps the account in {state.currency}, LTS in {account.currency}; no "
+            f"figure of the two can be compared"
+        )
+    if state.last_transaction_id < cursor:
+        return (
+            f"the venue's log ends at transaction {state.last_transaction_id}, before the last one "
+            f"that was booked, {cursor}: its data were lost or replaced by older ones"
+        )
+    return None
+
+
+def _balance_problem(account: AccountRun, record: BrokerAccountRecord) -> str | None:
+    """Return that the two balances differ where both are of the same transaction, else None."""
+    state = account.state
+    if state is None or state.last_transaction_id != record.last_transaction_id:
+        return None
+    if state.balance == record.balance:
+        return None
+    return (
+        f"the venue's balance is {state.balance} {account.currency}, our ledger says "
+        f"{record.balance}, both after transaction {record.last_transaction_id}"
+    )

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, or_, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    type_coerce,
+    update,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from lts_web.store.models import (
     AssetRecord,
@@ -20,7 +32,12 @@ from lts_web.store.models import (
     PortfolioRecord,
     PositionRecord,
 )
+from lts_web.store.types import UtcTime
 from lts_web.trading.orders import UNRESOLVED_STATUSES
+
+# No retry or pace is put off by more than this beyond the portfolio's own latency.
+LONGEST_DELAY = timedelta(hours=2)
+MICROSECONDS_A_MINUTE = 60_000_000
 
 _TABLES = PositionRecord.metadata.tables
 _POSITIONS, _LEASES = _TABLES["positions"], _TABLES["leases"]
@@ -69,11 +86,26 @@ _LEASE_TOKEN = select(_LEASES.c.token, _LEASES.c.owner).where(
 )
 
 
+def _micros(instant: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[int]:
+    return type_coerce(instant, BigInteger)
+
+
 def _due_at() -> ColumnElement[datetime | None]:
     return func.min(
         func.coalesce(PortfolioRecord.next_due_at, PortfolioRecord.run_requested_at),
         func.coalesce(PortfolioRecord.run_requested_at, PortfolioRecord.next_due_at),
     )
+
+
+def is_due(next_due_at: datetime | None, latency_minutes: float, now: datetime) -> bool:
+    """Return whether a portfolio is due: its instant has come, or lies too far off to be meant.
+
+    An instant that is farther off than any pace or delay was set before the clock stepped back.
+    """
+    if next_due_at is None:
+        return False
+    farthest = timedelta(minutes=latency_minutes) + LONGEST_DELAY
+    return next_due_at <= now or next_due_at > now + farthest
 
 
 def due_portfolios(session: Session, now: datetime) -> list[int]:
@@ -84,6 +116,9 @@ def due_portfolios(session: Session, now: datetime) -> list[int]:
             PortfolioRecord.status == "active",
             or_(
                 PortfolioRecord.next_due_at <= now,
+                _micros(PortfolioRecord.next_due_at)
+                > _micros(literal(now + LONGEST_DELAY, UtcTime()))
+                + PortfolioRecord.latency_minutes * MICROSECONDS_A_MINUTE,
                 PortfolioRecord.run_requested_at.is_not(None),
             ),
         )

@@ -7,6 +7,7 @@ import time
 from typing import Any, ClassVar
 
 from lts_web.plugins import BrokerPluginBase, StrategyPluginBase
+from lts_web.plugins.broker.backtrader_simulation_broker import BacktraderSimulationBroker
 from lts_web.plugins.pipeline.default_pipeline import PipelinePlugin
 from tests.contracts.documented.base_structure import Thresholds
 from tests.contracts.documented.broker import NotebookBroker
@@ -162,6 +163,13 @@ class Unreadable(BrokerPluginBase):
                 "unrealized_pnl": 0.0, "currency": "USD", "last_transaction_id": 0}  # fmt: skip
 
 
+class WithoutQuote(BacktraderSimulationBroker):
+    """Makes no quote of any price."""
+
+    def quote_from_mid(self, instrument: str, mid: float) -> tuple[float, float]:
+        raise LookupError(f"no quote of {instrument}")
+
+
 class Stubborn(Script):
     """Cannot be constructed."""
 
@@ -232,6 +240,7 @@ PLUGINS: dict[str, type] = {
     "pipeline/misbehaving": MisbehavingPipeline,
     "broker/notebook": NotebookBroker,
     "broker/unreadable": Unreadable,
+    "broker/without_quote": WithoutQuote,
     "broker/misbehaving": MisbehavingBroker,
     "portfolio/first_takes_half": FirstTakesHalf,
     "portfolio/misbehaving": MisbehavingPortfolio,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -233,23 +232,24 @@ def test_the_worker_restarts_after_a_few_calls_that_never_came_back(
     assert desk.trading.service.stopping()
 
 
-@pytest.mark.req("SYS-009")
-def test_a_second_turn_at_the_same_time_leaves_the_first_ones_end_alone(
-    desk: Desk, house: House
-) -> None:
-    bars = house.dataset("EUR_USD", flat_bars([LEVEL] * 50))
+@pytest.mark.req("STC-005", "SYS-011")
+def test_an_allocator_that_is_gone_gives_nobody_capital(desk: Desk, house: House) -> None:
+    bars = house.dataset("EUR_USD", flat_bars([LEVEL] * 4))
+    portfolio = house.portfolio(portfolio_plugin="gone")
+    asset = house.asset(portfolio, "EUR_USD", bars, **SCRIPT)
+    report = desk.cycle(portfolio)
+    assert report["success"] is False
+    assert desk.told(asset) == [("denied", "NO_ALLOCATION")]
+    assert "'gone' cannot be used" in desk.last_cycle(portfolio).errors[0]
+
+
+@pytest.mark.req("STC-005", "SYS-011", "INT-04")
+def test_a_broker_that_gives_no_quote_fails_its_asset_alone(desk: Desk, house: House) -> None:
+    bars = house.dataset("EUR_USD", flat_bars([LEVEL] * 4))
     portfolio = house.portfolio()
-    house.asset(portfolio, "EUR_USD", bars, strategy_plugin="slow",
-                strategy_config={"seconds": 0.3})  # fmt: skip
-    turn = _Turn(desk.trading, 3, StopRequest())
-    first = threading.Thread(target=turn.run)
-    first.start()
-    service = desk.trading.service
-    while service.turn_ends_at is None:
-        pass
-    ends_at = service.turn_ends_at
-    turn.run()
-    assert service.turn_ends_at == ends_at
-    service.stop()
-    first.join(10)
-    assert service.turn_ends_at is None
+    odd = house.asset(portfolio, "EUR_USD", bars, broker_plugin="without_quote", **SCRIPT)
+    sound = house.asset(portfolio, "EUR_USD", bars, **SCRIPT)
+    desk.cycle(portfolio)
+    assert desk.told(odd) == [("failed", "PLUGIN_ERROR")]
+    assert "gave no quote" in desk.decision(odd).detail
+    assert desk.told(sound) == [("ordered", None)]
