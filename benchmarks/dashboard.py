@@ -73,9 +73,7 @@ def fill(database: Database) -> None:
             for past in range(orders_each - traded):
                 at = first + timedelta(hours=past)
                 cycle = factories.add_cycle(session, made, at, equity=None)
-                factories.add_order(
-                    session, made, cycle, status="rejected", code="MARKET_HALTED"
-                )
+                factories.add_order(session, made, cycle, status="rejected", code="MARKET_HALTED")
         factories.add_heartbeat(session)
 
 

@@ -276,7 +276,9 @@ def user_set_password(invocation: Invocation, /, username: str, **_flags: object
 
 @lts.command()
 @click.option("--portfolio", type=click.IntRange(min=1), metavar="ID", help="Only this portfolio.")
-@click.option("--force", is_flag=True, help="Run the portfolio of --portfolio though it is not due.")
+@click.option(
+    "--force", is_flag=True, help="Run the portfolio of --portfolio though it is not due."
+)
 @output_options
 @click.pass_obj
 def cycle(invocation: Invocation, portfolio: int | None, *, force: bool) -> int:

@@ -22,6 +22,8 @@ from benchmarks.engines.crossover import (
     LEVERAGE,
     SELL,
     UNITS,
+    Averages,
+    Bars,
     Crossover,
     levels,
     read_bars,
@@ -38,14 +40,17 @@ UNLIMITED = RiskLimits(max_risk_per_trade=Decimal(1), position_size=Decimal(1))
 class Strategy:
     """The rule in the shape that every strategy plugin has."""
 
-    def __init__(self, rule: Crossover) -> None:
-        self.rule = rule
+    def __init__(self, fast: int, slow: int, bars: Bars) -> None:
+        self.averages = Averages(fast, slow)
+        self.rule = Crossover(slow, bars.quiet)
+        self.index = -1
 
     def decide(self, asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str, Any]:
         """Decide at a bar's close."""
+        self.index += 1
         close, positions = market_data["close"], asset_data["open_positions"]
         held = 0 if not positions else BUY if positions[0]["side"] == "long" else SELL
-        decision = self.rule.decide(close, held)
+        decision = self.rule.decide(self.index, self.averages.follow(close), held)
         if decision == HOLD:
             return {"action": "none"}
         if decision == LEAVE:
@@ -69,7 +74,7 @@ def main(arguments: list[str]) -> None:
     broker.load_columns(
         Columns(HOUR, bars.times, bars.opens, bars.highs, bars.lows, bars.closes)
     )
-    strategy = Strategy(Crossover(int(arguments[0]), int(arguments[1]), bars.quiet))
+    strategy = Strategy(int(arguments[0]), int(arguments[1]), bars)
     clock, processor = perf_counter(), process_time()
     summary = broker.run_simulation(strategy, limits=UNLIMITED)
     clock, processor = perf_counter() - clock, process_time() - processor

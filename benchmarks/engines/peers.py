@@ -1,14 +1,17 @@
-"""Runs the rule in a peer: `python -m benchmarks.engines.peers NAME FAST SLOW BARS`.
+"""Runs the rule in a peer: `python -m benchmarks.engines.peers NAME FORM FAST SLOW BARS`.
 
-It runs in the peers' own environment and imports nothing of LTS. It prints one JSON object:
-{clock_seconds, processor_seconds, trades: [[entry bar, exit bar, units, entry price, exit price],
-...]}.
+FORM says who keeps the averages: "indicators" of the engine, as its manual teaches, or the rule,
+bar by bar, "by-hand". It runs in the peers' own environment and imports nothing of LTS. It prints
+one JSON object: {clock_seconds, processor_seconds, trades: [[entry bar, exit bar, units, entry
+price, exit price], ...]}.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -20,6 +23,7 @@ from benchmarks.engines.crossover import (
     LEAVE,
     LEVERAGE,
     UNITS,
+    Averages,
     Bars,
     Crossover,
     levels,
@@ -29,16 +33,23 @@ from benchmarks.engines.crossover import (
 Trades = list[tuple[int, int, int, float, float]]
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be run."""
+
+    bars: Bars
+    fast: int
+    slow: int
+    by_hand: bool
+
+
 def main(arguments: list[str]) -> None:
     """Run the engine that the command line names."""
-    name, fast, slow, path = arguments
-    bars = read_bars(Path(path))
-    rule = Crossover(int(fast), int(slow), bars.quiet)
+    name, form, fast, slow, path = arguments
+    task = Task(read_bars(Path(path)), int(fast), int(slow), form == "by-hand")
     engine = {"backtrader": run_backtrader, "backtesting": run_backtesting}[name]
-    clock, processor, trades = engine(bars, rule)
-    print(
-        json.dumps({"clock_seconds": clock, "processor_seconds": processor, "trades": trades})
-    )
+    clock, processor, trades = engine(task)
+    print(json.dumps({"clock_seconds": clock, "processor_seconds": processor, "trades": trades}))
 
 
 def _frame(bars: Bars) -> Any:
@@ -51,20 +62,34 @@ def _frame(bars: Bars) -> Any:
     )
 
 
-def run_backtesting(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
+def _average(closes: Any, length: int) -> Any:
+    """Return the exponential moving average of a whole column, as pandas computes it best."""
+    import pandas as pd  # noqa: PLC0415 – only the peers' environment has it
+
+    series = pd.Series(closes, dtype=float)
+    series.iloc[length - 1] = series.iloc[:length].mean()
+    series.iloc[: length - 1] = float("nan")
+    return series.ewm(span=length, adjust=False).mean()
+
+
+def run_backtesting(task: Task) -> tuple[float, float, Trades]:
     """Return the seconds that backtesting.py needs, and its closed trades."""
     from backtesting import Backtest, Strategy  # noqa: PLC0415 – only the one that is measured
 
+    rule = Crossover(task.slow, task.bars.quiet)
+
     class Crossing(Strategy):
         def init(self) -> None:
-            # The engine calls `next` from the second bar on.
-            rule.decide(bars.closes[0], 0)
+            self.fast = self.I(_average, self.data.Close, task.fast)
+            self.slow = self.I(_average, self.data.Close, task.slow)
 
         def next(self) -> None:
-            close = self.data.Close[-1]
-            decision = rule.decide(close, self.position.size)
-            if decision == HOLD:
-                return
+            lead = self.fast[-1] - self.slow[-1]
+            decision = rule.decide(len(self.data) - 1, lead, self.position.size)
+            if decision != HOLD:
+                self.act(decision, self.data.Close[-1])
+
+        def act(self, decision: int, close: float) -> None:
             if decision == LEAVE:
                 self.position.close()
                 return
@@ -72,7 +97,24 @@ def run_backtesting(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
             place = self.buy if decision == BUY else self.sell
             place(size=UNITS, sl=stop, tp=target)
 
-    test = Backtest(_frame(bars), Crossing, cash=CASH, margin=1 / LEVERAGE)
+    class ByHand(Crossing):
+        def init(self) -> None:
+            self.averages = Averages(task.fast, task.slow)
+            # The engine calls `next` from the second bar on.
+            self.averages.follow(task.bars.closes[0])
+
+        def next(self) -> None:
+            # Arithmetic with the numbers of numpy would be slower.
+            close = float(self.data.Close[-1])
+            lead = self.averages.follow(close)
+            decision = rule.decide(self.averages.bars - 1, lead, self.position.size)
+            if decision != HOLD:
+                self.act(decision, close)
+
+    strategy = ByHand if task.by_hand else Crossing
+    test = Backtest(_frame(task.bars), strategy, cash=CASH, margin=1 / LEVERAGE)
+    # Trades that are open at the end are told to the user, once; here they do not count.
+    warnings.simplefilter("ignore", UserWarning)
     clock, processor = perf_counter(), process_time()
     result = test.run()
     clock, processor = perf_counter() - clock, process_time() - processor
@@ -84,15 +126,22 @@ def run_backtesting(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
     return clock, processor, trades
 
 
-def run_backtrader(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
+def run_backtrader(task: Task) -> tuple[float, float, Trades]:
     """Return the seconds that backtrader needs, and its closed trades."""
     import backtrader  # noqa: PLC0415 – only the one that is measured
+
+    rule = Crossover(task.slow, task.bars.quiet)
 
     class Crossing(backtrader.Strategy):
         def __init__(self) -> None:
             self.bracket: list[Any] = []
             self.entry: tuple[int, int, float] | None = None
             self.made: Trades = []
+            if task.by_hand:
+                self.averages = Averages(task.fast, task.slow)
+            else:
+                self.fast = backtrader.ind.EMA(period=task.fast)
+                self.slow = backtrader.ind.EMA(period=task.slow)
 
         def notify_order(self, order: Any) -> None:
             if order.status != order.Completed:
@@ -107,7 +156,11 @@ def run_backtrader(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
 
         def next(self) -> None:
             close = self.data.close[0]
-            decision = rule.decide(close, self.position.size)
+            if task.by_hand:
+                lead = self.averages.follow(close)
+            else:
+                lead = self.fast[0] - self.slow[0]
+            decision = rule.decide(len(self.data) - 1, lead, self.position.size)
             if decision == HOLD:
                 return
             if decision == LEAVE:
@@ -126,7 +179,7 @@ def run_backtrader(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
 
     cerebro = backtrader.Cerebro(stdstats=False)
     cerebro.addstrategy(Crossing)
-    cerebro.adddata(backtrader.feeds.PandasData(dataname=_frame(bars), openinterest=None))
+    cerebro.adddata(backtrader.feeds.PandasData(dataname=_frame(task.bars), openinterest=None))
     cerebro.broker.setcash(CASH)
     cerebro.broker.setcommission(leverage=LEVERAGE)
     clock, processor = perf_counter(), process_time()

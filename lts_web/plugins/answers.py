@@ -148,7 +148,8 @@ def text_of(values: dict[Any, Any], key: str, limit: int) -> str:
         return ""
     if not isinstance(value, str):
         refuse(f"{key} is {shown(value)}; it must be text")
-    return value[:limit].replace("\0", "")
+    # A lone surrogate, as file names bring them, can be neither stored nor shown.
+    return value[:limit].replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def time_of(value: object) -> datetime:

@@ -164,7 +164,7 @@ def _rule(name: str, default: object, declared: Mapping[str, Any]) -> ParameterR
 
 def _names_a_secret(name: str, default: object) -> bool:
     """Return whether it is text that is called a secret; the length of a password is none."""
-    return isinstance(default, str) and any(word in name for word in _SECRET_WORDS)
+    return isinstance(default, str | None) and any(word in name for word in _SECRET_WORDS)
 
 
 def _shown(value: object) -> str:

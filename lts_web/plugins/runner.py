@@ -188,4 +188,6 @@ def _described(error: BaseException) -> str:
     except BaseException:  # noqa: BLE001 - the same edge
         message = "(its message cannot be read)"
     name = type(error).__name__
-    return (f"{name}: {message}" if message else name)[:_DETAIL_LIMIT]
+    described = (f"{name}: {message}" if message else name)[:_DETAIL_LIMIT]
+    # A lone surrogate, as file names bring them, can be neither stored nor shown.
+    return described.encode("utf-8", "replace").decode()

@@ -126,7 +126,7 @@ class FencedVenue:
         if permit is None:
             raise NotSentError("orders reach a venue through the order protocol only")
         with permit.lock:
-            late = self._clock() >= permit.send_before
+            late = self._clock() >= permit.send_before or monotonic() >= permit.deadline
             if permit.used and (is_order or late):
                 raise SentAlready("the order was sent already; nothing may follow it")
             if late:

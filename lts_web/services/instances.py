@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, cast
 
+from lts_web import logs
 from lts_web.plugins.base import (
     BrokerPluginBase,
     PipelinePluginBase,
@@ -185,6 +186,7 @@ class Instances:
     def _make(self, family: str, name: str, config: Mapping[str, Any], ports: Ports) -> PluginBase:
         try:
             cls = self._registry.get(family, name)
+            _refuse_operators_own(cls, config)
             parameters = resolve_parameters(cls, self._system.get((family, name), {}), config)
 
             def make() -> PluginBase:
@@ -215,3 +217,26 @@ def _debug_of(plugin: PluginBase) -> dict[str, Any]:
         json.dumps(plain(masked), default=str), parse_constant=str
     )
     return plain_debug
+
+
+def _masked(value: Any) -> Any:
+    """Return the value with what looks like a secret masked in all its texts."""
+    if isinstance(value, str):
+        return logs.mask(value)
+    if isinstance(value, Mapping):
+        return {str(key): _masked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item) for item in value]
+    return value
+
+
+def _refuse_operators_own(cls: type[PluginBase], config: Mapping[str, Any]) -> None:
+    """Refuse addresses, paths and secrets that are stored with an asset or portfolio."""
+    rules = parameter_rules(cls)
+    problems = [
+        (name, "only the operator sets it: in the file, the environment or on the command line")
+        for name in config
+        if name in rules and rules[name].operator_only
+    ]
+    if problems:
+        raise ParameterError(problems)

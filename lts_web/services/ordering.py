@@ -334,8 +334,7 @@ class OrderDesk:
             (
                 line
                 for line in lines
-                if line.client_id == written.client_order_id
-                and line.kind is TransactionKind.ORDER
+                if line.client_id == written.client_order_id and line.kind is TransactionKind.ORDER
             ),
             None,
         )

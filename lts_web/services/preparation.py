@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from lts_web.services.claims import Claim, Plan, series_of
@@ -24,10 +23,10 @@ from lts_web.store.models import AssetRecord, BrokerAccountRecord, PortfolioReco
 from lts_web.trading.calendar import timeframe
 from lts_web.trading.codes import DenialCode
 from lts_web.trading.instruments import find_instrument
-from lts_web.trading.money import to_decimal
+from lts_web.trading.money import ZERO, to_decimal
 from lts_web.trading.orders import OrderStatus
 from lts_web.trading.ports import Series
-from lts_web.trading.risk import AssetPosition, RiskLimits
+from lts_web.trading.risk import AssetPosition, RiskLimits, with_strategy_sizes
 
 DEFAULT_TIMEOUT_SECONDS = 300.0
 COST_CURRENCY = "USD"
@@ -96,7 +95,7 @@ class Preparation:
             owner=owner,
             feed=portfolio.feed,
             trigger=claim.trigger,
-            limits=self._limits(portfolio, {}),
+            limits=self._limits(portfolio),
             statistics_enabled=settings.statistics_enabled,
             execution_timeout=settings.execution_timeout,
         )
@@ -151,6 +150,8 @@ class Preparation:
         for one in (run.assets | run.watched).values():
             users.setdefault(one.account.id, []).append(one)
         # An account that no asset uses has nothing to be read for.
+        idle = [record.balance for record in plan.accounts if record.id not in users]
+        run.idle_balance = sum(idle, ZERO)
         run.accounts = {key: run.accounts[key] for key in users}
         for key, assets in users.items():
             _choose_reader(run.accounts[key], assets)
@@ -182,23 +183,18 @@ class Preparation:
         try:
             made.strategy = self._instances.strategy(asset, run.execution_timeout)
             made.parameters = dict(made.strategy.plugin.params)
-            made.limits = self._limits(plan.portfolio, made.parameters)
+            made.limits = with_strategy_sizes(run.limits, made.parameters)
         except PluginNotUsable as problem:
             problems.append(problem)
+        except ValueError as problem:
+            problems.append(PluginNotUsable(str(problem)))
         if problems:
             made.fail(problems[0].code, " ".join(str(problem) for problem in problems))
         elif series is None:
             made.fail(DenialCode.NO_BAR, "The asset has no bars: choose a data set for it.")
         return made
 
-    def _limits(self, portfolio: PortfolioRecord, parameters: dict[str, Any]) -> RiskLimits:
-        """Return the portfolio's limits with the sizes that the strategy's parameters state."""
-        defaults = RiskLimits()
-
-        def fraction(name: str, default: Decimal) -> Decimal:
-            value = to_decimal(parameters.get(name))
-            return value if value is not None and 0 <= value <= 1 else default
-
+    def _limits(self, portfolio: PortfolioRecord) -> RiskLimits:
         return RiskLimits(
             require_stop_loss=portfolio.require_stop_loss,
             require_take_profit=portfolio.require_take_profit,
@@ -207,8 +203,6 @@ class Preparation:
             max_leverage=portfolio.max_leverage,
             max_spread_pips=portfolio.max_spread_pips,
             max_quote_age=self._max_quote_age,
-            max_risk_per_trade=fraction("max_risk_per_trade", defaults.max_risk_per_trade),
-            position_size=fraction("position_size", defaults.position_size),
         )
 
     def _account_series(self, plan: Plan, account: BrokerAccountRecord) -> list[Series]:
@@ -246,7 +240,9 @@ class Preparation:
                 asset.positions += (
                     AssetPosition(
                         position_id=position.id,
-                        trade_id=position.broker_trade_id,
+                        trade_id=order_store.trade_for_broker(session, position.id)
+                        if not asset.account.has_log
+                        else position.broker_trade_id,
                         units=position.units,
                         entry_price=position.entry_price,
                         stop_loss=position.stop_loss,

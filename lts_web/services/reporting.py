@@ -47,6 +47,10 @@ class Reporter:
         now = self._clock()
         failed = any(asset.outcome == "failed" for asset in run.assets.values())
         with self._database.write() as session:
+            if cycle_store.lease_token(session, run.portfolio_id)[0] != run.lease_token:
+                # Whoever has taken the portfolio over has marked this cycle interrupted.
+                run.closed = True
+                return {"success": False, "cycle_id": run.id, "counts": {}}
             self._write_decisions(session, run, now)
             worth = self._value(session, run, now)
             if run.statistics_enabled:
@@ -113,7 +117,7 @@ class Reporter:
                     session.get_one(BrokerAccountRecord, account.id).balance
                     for account in run.accounts.values()
                 ),
-                ZERO,
+                run.idle_balance,
             ),
             "unrealized": ZERO,
             "exposure": ZERO,

@@ -19,6 +19,7 @@ from lts_web.trading.instruments import Instrument
 from lts_web.trading.market import Bar, MarketView
 from lts_web.trading.matching import AccountState
 from lts_web.trading.money import ZERO, RateTable
+from lts_web.trading.orders import Verdict
 from lts_web.trading.ports import Series
 from lts_web.trading.risk import AssetPosition, RiskLimits
 
@@ -93,6 +94,8 @@ class AssetRun:
     trace: tuple[tuple[str, str], ...] = ()
     units: int | None = None
     binding_cap: str | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
+    placed: set[int] = field(default_factory=set)
     order_ids: list[int] = field(default_factory=list)
     decision_id: int | None = None
     executed: bool = False
@@ -106,7 +109,8 @@ class AssetRun:
 class CycleRun:
     """One running cycle of a portfolio, under its lease.
 
-    `watched` are disabled assets, whose open positions are valued all the same; `broken` is the
+    `watched` are disabled assets, whose open positions are valued all the same; `idle_balance` is
+    what lies in accounts that no asset uses; `broken` is the
     fault of the house itself that ends the cycle.
     """
 
@@ -126,6 +130,7 @@ class CycleRun:
     assets: dict[int, AssetRun] = field(default_factory=dict)
     watched: dict[int, AssetRun] = field(default_factory=dict)
     accounts: dict[int, AccountRun] = field(default_factory=dict)
+    idle_balance: Decimal = ZERO
     allocation: dict[int, Decimal] | None = None
     errors: list[str] = field(default_factory=list)
     statistics_enabled: bool = True
@@ -133,9 +138,3 @@ class CycleRun:
     closed: bool = False
     broken: BaseException | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def asset(self, asset_id: int) -> AssetRun:
-        """Return the asset's run. CycleOver once the cycle has ended; KeyError if not its own."""
-        if self.closed:
-            raise CycleOver(f"cycle {self.id} has ended")
-        return self.assets[asset_id]

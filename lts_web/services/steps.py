@@ -34,6 +34,10 @@ VOLATILITY_WINDOW = 100
 TURNED = ("opposite signal", "the open position is closed; an entry may follow in a later cycle")
 
 
+class StepMisused(ValueError):
+    """A pipeline plugin asked a step for what it cannot do; the fault is the plugin's."""
+
+
 class Scheduler(Protocol):
     """The part of the cycle's service that is not about one cycle."""
 
@@ -104,30 +108,37 @@ class RunSteps:
 
     def decide(self, portfolio_id: int, asset_id: int) -> Decision | None:
         """Return the strategy's decision, or None where the asset's run says why not."""
-        self._check(portfolio_id)
+        asset = self._asset(portfolio_id, asset_id)
         self.allocate(portfolio_id)
         with self._own_faults():
-            return self._decide(self._run.asset(asset_id))
+            return self._decide(asset)
 
     def check(self, portfolio_id: int, asset_id: int, decision: Decision) -> list[Verdict]:
         """Return what sizing and risk say of the decision; none for a hold."""
-        self._check(portfolio_id)
+        asset = self._asset(portfolio_id, asset_id)
+        if asset.view is None or decision is not asset.decision:
+            raise StepMisused("check takes the decision that decide gave for this asset")
         with self._own_faults():
-            return self._review(self._run.asset(asset_id), decision)
+            asset.verdicts = self._review(asset, decision)
+            return list(asset.verdicts)
 
     def place(self, portfolio_id: int, asset_id: int, verdict: Verdict) -> Outcome | None:
         """Carry an approved intent through the order protocol; None: nothing was sent."""
-        self._check(portfolio_id)
+        asset = self._asset(portfolio_id, asset_id)
+        ordinal = next((n for n, one in enumerate(asset.verdicts) if one is verdict), None)
+        if ordinal is None:
+            raise StepMisused("place takes a verdict that check gave for this asset")
+        if isinstance(verdict, Denied):
+            return None
+        if ordinal in asset.placed:
+            raise StepMisused("a verdict is placed once")
+        asset.placed.add(ordinal)
         with self._own_faults():
-            asset = self._run.asset(asset_id)
-            if isinstance(verdict, Denied):
-                return None
-            return self._place(asset, verdict)
+            return self._place(asset, verdict, ordinal)
 
     def record(self, portfolio_id: int, asset_id: int) -> dict[str, Any]:
         """Return {asset_id, action, order_id, error}."""
-        self._check(portfolio_id)
-        asset = self._run.asset(asset_id)
+        asset = self._asset(portfolio_id, asset_id)
         return {
             "asset_id": asset.id,
             "action": action_of(asset.decision) if asset.decision is not None else "none",
@@ -136,6 +147,13 @@ class RunSteps:
         }
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _asset(self, portfolio_id: int, asset_id: int) -> AssetRun:
+        self._check(portfolio_id)
+        asset = self._run.assets.get(asset_id)
+        if asset is None:
+            raise StepMisused(f"asset {asset_id!r} does not take part in this cycle")
+        return asset
 
     def _check(self, portfolio_id: int) -> None:
         if portfolio_id != self._run.portfolio_id or self._run.closed:
@@ -157,13 +175,14 @@ class RunSteps:
         usable = [asset for asset in run.assets.values() if asset.error is None]
         if not usable:
             return {}
-        capital = sum((account.balance for account in run.accounts.values()), ZERO)
+        accounts = run.accounts.values()
+        capital = sum((account.balance for account in accounts), run.idle_balance)
         equity = sum(
             (
                 account.state.equity if account.state is not None else account.balance
-                for account in run.accounts.values()
+                for account in accounts
             ),
-            ZERO,
+            run.idle_balance,
         )
         rows = []
         try:
@@ -359,9 +378,9 @@ class RunSteps:
             leverage=asset.leverage,
         )
 
-    def _place(self, asset: AssetRun, verdict: Approved) -> Outcome | None:
+    def _place(self, asset: AssetRun, verdict: Approved, ordinal: int) -> Outcome | None:
         intent = verdict.intent
-        outcome = self._desk.place(self._run, asset, intent)
+        outcome = self._desk.place(self._run, asset, intent, ordinal)
         refused = outcome is None or isinstance(outcome, Rejected)
         if intent.kind is OrderKind.ENTRY and not refused:
             asset.account.exposure += intent.notional

@@ -6,21 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     bindparam,
     func,
-    literal,
     or_,
     select,
     text,
     type_coerce,
     update,
 )
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from lts_web.store.models import (
     AssetRecord,
@@ -86,8 +84,11 @@ _LEASE_TOKEN = select(_LEASES.c.token, _LEASES.c.owner).where(
 )
 
 
-def _micros(instant: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[int]:
-    return type_coerce(instant, BigInteger)
+def _without_pace() -> ColumnElement[datetime]:
+    """Return the due instant less the portfolio's pace, which is about when it last ran."""
+    pace = PortfolioRecord.latency_minutes * MICROSECONDS_A_MINUTE
+    # The scaled integers themselves; typed again, so that what is compared with them is scaled.
+    return type_coerce(type_coerce(PortfolioRecord.next_due_at, BigInteger) - pace, UtcTime())
 
 
 def _due_at() -> ColumnElement[datetime | None]:
@@ -116,9 +117,7 @@ def due_portfolios(session: Session, now: datetime) -> list[int]:
             PortfolioRecord.status == "active",
             or_(
                 PortfolioRecord.next_due_at <= now,
-                _micros(PortfolioRecord.next_due_at)
-                > _micros(literal(now + LONGEST_DELAY, UtcTime()))
-                + PortfolioRecord.latency_minutes * MICROSECONDS_A_MINUTE,
+                _without_pace() > now + LONGEST_DELAY,
                 PortfolioRecord.run_requested_at.is_not(None),
             ),
         )

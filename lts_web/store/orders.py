@@ -162,6 +162,18 @@ def open_position(session: Session, asset_id: int) -> int | None:
     return found.scalar_one_or_none()
 
 
+def trade_for_broker(session: Session, position_id: int) -> str:
+    """Return the id by which a broker without a log knows a position: that of its entry."""
+    return (
+        session.scalar(
+            select(OrderRecord.broker_order_id).where(
+                OrderRecord.position_id == position_id, OrderRecord.kind == OrderKind.ENTRY.value
+            )
+        )
+        or ""
+    )
+
+
 def fill_exists(session: Session, account_id: int, transaction_id: str) -> bool:
     """Return whether a fill with this transaction id of the venue is booked already."""
     found = session.connection().execute(

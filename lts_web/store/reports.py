@@ -60,7 +60,7 @@ _PUT_SNAPSHOT = _PUT_SNAPSHOT.on_conflict_do_update(
 
 
 _MARKS = ("current_price", "unrealized_pnl", "open_risk", "updated_at")
-_STATUS = ("status", "updated_at")
+_STATUS = ("status", "allocated_capital", "updated_at")
 _RELEASE_LEASE = (
     update(_LEASES)
     .where(_LEASES.c.portfolio_id == bindparam("of_id"), _LEASES.c.token == bindparam("of_token"))

@@ -381,9 +381,7 @@ class Book:
 
     # --- inside -----------------------------------------------------------------------------
 
-    def _fill_due(
-        self, opens_at: datetime, closes_at: datetime, bars: Mapping[str, Bar]
-    ) -> None:
+    def _fill_due(self, opens_at: datetime, closes_at: datetime, bars: Mapping[str, Bar]) -> None:
         """Fill what waits for these bars: closes first, then entries, each in order of request."""
         due = [
             (order.closes is None, order.id, order)

@@ -8,7 +8,7 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,7 +18,7 @@ from lts_web.trading.codes import DENIAL_SENTENCES, DenialCode
 from lts_web.trading.decisions import Close, Open
 from lts_web.trading.instruments import Instrument, Side
 from lts_web.trading.market import MarketView, quote_problem
-from lts_web.trading.money import ZERO, RateTable, round_money
+from lts_web.trading.money import ZERO, RateTable, round_money, to_decimal
 from lts_web.trading.orders import Approved, Denied, OrderIntent, OrderKind, OrderOrigin, Verdict
 from lts_web.trading.positions import open_risk
 from lts_web.trading.sizing import SizingInputs, size_order
@@ -37,6 +37,26 @@ class RiskLimits:
     max_spread_pips: Decimal | None = None
     max_risk_per_trade: Decimal = Decimal("0.02")
     position_size: Decimal = Decimal("0.02")
+
+
+def with_strategy_sizes(limits: RiskLimits, parameters: Mapping[str, object]) -> RiskLimits:
+    """Return the limits with the sizes that a strategy's parameters state, where they do.
+
+    ValueError: `position_size` or `max_risk_per_trade` is no fraction between 0 and 1.
+    """
+    sizes: dict[str, Decimal] = {}
+    for name in ("position_size", "max_risk_per_trade"):
+        if parameters.get(name) is None:
+            continue
+        value = to_decimal(parameters[name])
+        if value is None or not 0 <= value <= 1:
+            raise ValueError(f"{name} is {parameters[name]!r}; it must be a fraction from 0 to 1")
+        sizes[name] = value
+    return replace(
+        limits,
+        position_size=sizes.get("position_size", limits.position_size),
+        max_risk_per_trade=sizes.get("max_risk_per_trade", limits.max_risk_per_trade),
+    )
 
 
 @dataclass(frozen=True, slots=True)

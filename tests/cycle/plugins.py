@@ -93,20 +93,23 @@ class Momentum(StrategyPluginBase):
 
 
 class Slow(StrategyPluginBase):
-    """Takes its time over nothing, and counts how many do so at once, in which order."""
+    """Takes its time over nothing, and counts how many do so at once.
 
-    plugin_params: ClassVar[dict[str, Any]] = {"seconds": 0.05}
-    lock = threading.Lock()
+    The first ones wait until as many are at it as `together` says, or for ten seconds.
+    """
+
+    plugin_params: ClassVar[dict[str, Any]] = {"seconds": 0.02, "together": 1}
+    change = threading.Condition()
     now = most = 0
-    order: ClassVar[list[int]] = []
 
     def decide(self, asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str, Any]:
-        with Slow.lock:
-            Slow.order.append(asset_data["portfolio_id"])
+        with Slow.change:
             Slow.now += 1
             Slow.most = max(Slow.most, Slow.now)
+            Slow.change.notify_all()
+            Slow.change.wait_for(lambda: Slow.most >= self.params["together"], 10)
         time.sleep(self.params["seconds"])
-        with Slow.lock:
+        with Slow.change:
             Slow.now -= 1
         return {"action": "none", "parameters": {}}
 

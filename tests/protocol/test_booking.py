@@ -215,7 +215,7 @@ def test_an_order_that_is_not_ours(database: Database) -> None:
 def test_an_order_that_was_given_up_as_never_sent(database: Database) -> None:
     with database.write() as session:
         session.get_one(OrderRecord, 1).status = "expired_unsent"
-    assert "given up" in refused(database, OPENED, ACCEPTED)
+    assert "ended as expired_unsent" in refused(database, OPENED, ACCEPTED)
     assert "contradicts" in refused(database, OPENED, replace(ENTERED, id=2))
 
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -42,10 +43,26 @@ def one_more(house: House, name: str = "Portfolio") -> int:
     return portfolio
 
 
-def claim(trading: Trading, portfolio: int, limit: int = 10) -> Claim | None:
-    plan = trading.claims.plan(portfolio)
-    assert plan is not None
-    return trading.claims.claim(plan, limit)
+Claimer = Callable[..., Claim | None]
+
+
+@pytest.fixture
+def claim() -> Iterator[Claimer]:
+    """Claim a portfolio as a cycle does, holding it until the test is over."""
+    with ExitStack() as stack:
+
+        def claim_now(trading: Trading, portfolio: int, limit: int = 10) -> Claim | None:
+            with ExitStack() as attempt:
+                if not attempt.enter_context(trading.claims.holding(portfolio)):
+                    return None
+                plan = trading.claims.plan(portfolio)
+                assert plan is not None
+                taken = trading.claims.claim(plan, limit)
+                if taken is not None:
+                    stack.enter_context(attempt.pop_all())
+                return taken
+
+        yield claim_now
 
 
 def lease(house: House, portfolio: int) -> LeaseRecord:
@@ -53,15 +70,28 @@ def lease(house: House, portfolio: int) -> LeaseRecord:
         return session.get_one(LeaseRecord, portfolio)
 
 
-def test_a_slot_is_claimed_once(house: House, portfolio: int) -> None:
+def test_a_slot_is_claimed_once(house: House, portfolio: int, claim: Claimer) -> None:
+    trading, _ = house.process()
+    first = claim(trading, portfolio)
+    assert first is not None
+    assert first.market_time == START + timedelta(hours=1)
+    assert trading.claims.claim(first.plan, 10) is None
+    assert claim(trading, portfolio) is None
+
+
+def test_what_a_fault_left_is_free_in_its_own_process(house: House, portfolio: int) -> None:
     trading, _ = house.process()
     plan = trading.claims.plan(portfolio)
     assert plan is not None
-    first = trading.claims.claim(plan, 10)
-    assert first is not None
-    assert first.market_time == START + timedelta(hours=1)
-    assert trading.claims.claim(plan, 10) is None
-    assert claim(trading, portfolio) is None
+    left = trading.claims.claim(plan, 10)
+    assert left is not None
+    house.clock.pass_(seconds=1)
+    with trading.claims.holding(portfolio) as held, house.database.read() as session:
+        assert held
+        assert session.get_one(CycleRecord, left.cycle_id).status == "running"
+    assert trading.service.recover() == [portfolio]
+    with house.database.read() as session:
+        assert session.get_one(CycleRecord, left.cycle_id).status == "interrupted"
 
 
 def test_a_stale_plan_claims_nothing(house: House, portfolio: int) -> None:
@@ -73,7 +103,7 @@ def test_a_stale_plan_claims_nothing(house: House, portfolio: int) -> None:
     assert trading.claims.claim(stale, 10) is None
 
 
-def test_a_taken_slot_keeps_no_lease(house: House, portfolio: int) -> None:
+def test_a_taken_slot_keeps_no_lease(house: House, portfolio: int, claim: Claimer) -> None:
     """Where a replay was put back, its old slots stand; a refused claim must leave nothing."""
     trading, _ = house.process()
     trading.service.run_portfolio(portfolio)
@@ -86,7 +116,7 @@ def test_a_taken_slot_keeps_no_lease(house: House, portfolio: int) -> None:
     assert lease(house, portfolio).token == before
 
 
-def test_a_living_owner_is_never_robbed(house: House, portfolio: int) -> None:
+def test_a_living_owner_is_never_robbed(house: House, portfolio: int, claim: Claimer) -> None:
     first, _ = house.process()
     second, _ = house.process()
     assert claim(first, portfolio) is not None
@@ -97,7 +127,7 @@ def test_a_living_owner_is_never_robbed(house: House, portfolio: int) -> None:
 
 
 def test_a_dead_owner_is_free_at_once_and_its_cycle_interrupted(
-    house: House, portfolio: int
+    house: House, portfolio: int, claim: Claimer
 ) -> None:
     first, owner = house.process()
     killed = claim(first, portfolio)
@@ -114,7 +144,9 @@ def test_a_dead_owner_is_free_at_once_and_its_cycle_interrupted(
     assert states == {killed.cycle_id: "interrupted", taken.cycle_id: "running"}
 
 
-def test_an_owner_on_another_machine_is_judged_by_its_lease(house: House, portfolio: int) -> None:
+def test_an_owner_on_another_machine_is_judged_by_its_lease(
+    house: House, portfolio: int, claim: Claimer
+) -> None:
     trading, _ = house.process()
     with house.database.write() as session:
         expires_at = house.clock() + timedelta(seconds=LEASE_SECONDS)
@@ -133,7 +165,7 @@ def test_an_owner_on_another_machine_is_judged_by_its_lease(house: House, portfo
     assert taken.token == 6
 
 
-def test_the_limit_counts_all_processes_and_no_dead_ones(house: House) -> None:
+def test_the_limit_counts_all_processes_and_no_dead_ones(house: House, claim: Claimer) -> None:
     portfolios = [one_more(house, f"Portfolio {number}") for number in range(4)]
     first, owner = house.process()
     second, _ = house.process()

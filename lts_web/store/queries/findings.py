@@ -144,7 +144,8 @@ def _unknown_orders(session: Snapshot, scope: Scope) -> tuple[Counted, ...]:
     unknown = (
         select(OrderRecord.portfolio_id, func.count().label("count"))
         .where(text(WORKING), OrderRecord.status == "unknown")
-        .group_by(OrderRecord.portfolio_id)
+        # The plus keeps SQLite from walking all orders in the order of their portfolios.
+        .group_by(text("+portfolio_id"))
         .subquery()
     )
     rows = session.execute(
@@ -158,17 +159,25 @@ def _unknown_orders(session: Snapshot, scope: Scope) -> tuple[Counted, ...]:
 
 def _cycles(session: Snapshot, scope: Scope, since: datetime) -> tuple[Counted, ...]:
     """Return failed and interrupted cycles, and cycles missed (which one row counts together)."""
-    count = func.sum(func.max(CycleRecord.missed, 1))
-    rows = session.execute(
-        select(PortfolioRecord.id, PortfolioRecord.name, CycleRecord.status, count)
-        .join(PortfolioRecord, PortfolioRecord.id == CycleRecord.portfolio_id)
+    # Counted before the join: SQLite would read all cycles of a portfolio to find these few.
+    counted = (
+        select(
+            CycleRecord.portfolio_id,
+            CycleRecord.status,
+            func.sum(func.max(CycleRecord.missed, 1)).label("count"),
+        )
         .where(
-            owned(scope),
             CycleRecord.status.in_(("failed", "interrupted", "missed")),
             CycleRecord.started_at >= since,
         )
-        .group_by(PortfolioRecord.id, PortfolioRecord.name, CycleRecord.status)
-        .order_by(PortfolioRecord.id, CycleRecord.status)
+        .group_by(CycleRecord.portfolio_id, CycleRecord.status)
+        .subquery()
+    )
+    rows = session.execute(
+        select(PortfolioRecord.id, PortfolioRecord.name, counted.c.status, counted.c.count)
+        .join(counted, counted.c.portfolio_id == PortfolioRecord.id)
+        .where(owned(scope))
+        .order_by(PortfolioRecord.id, counted.c.status)
     )
     return tuple(Counted(*row) for row in rows)
 

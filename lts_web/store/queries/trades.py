@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from lts_web.store.models import (
     AssetRecord,
@@ -279,37 +279,45 @@ _DECISIONS = _in_portfolio(
 )
 
 
-def _page(statement: Select[Any], record: Any, scope: Scope, wanted: Filter) -> Select[Any]:
-    """Restrict a list to its scope, portfolio and place, newest first."""
-    statement = statement.where(owned(scope))
+def _page(
+    statement: Select[Any], record: Any, scope: Scope, wanted: Filter, *states: ColumnElement[bool]
+) -> Select[Any]:
+    """Restrict a list to its scope, portfolio, states and place, newest first.
+
+    The page's ids are chosen first, so that only its own rows are read and joined.
+    """
+    chosen = (
+        select(record.id)
+        .join(PortfolioRecord, PortfolioRecord.id == record.portfolio_id)
+        .where(owned(scope), *states)
+        .correlate(None)
+    )
     if wanted.portfolio_id is not None:
-        statement = statement.where(record.portfolio_id == wanted.portfolio_id)
+        chosen = chosen.where(record.portfolio_id == wanted.portfolio_id)
     if wanted.before is not None:
-        statement = statement.where(record.id < wanted.before)
-    return statement.order_by(record.id.desc()).limit(wanted.limit)
+        chosen = chosen.where(record.id < wanted.before)
+    chosen = chosen.order_by(record.id.desc()).limit(wanted.limit)
+    return statement.where(record.id.in_(chosen)).order_by(record.id.desc())
 
 
 def orders(session: Snapshot, scope: Scope, wanted: Filter) -> list[OrderLine]:
     """Return orders, newest first; `state` is an order status."""
-    statement = _page(_ORDERS, OrderRecord, scope, wanted)
-    if wanted.state is not None:
-        statement = statement.where(OrderRecord.status == wanted.state)
+    states = [] if wanted.state is None else [OrderRecord.status == wanted.state]
+    statement = _page(_ORDERS, OrderRecord, scope, wanted, *states)
     return [OrderLine(*row) for row in session.execute(statement)]
 
 
 def positions(session: Snapshot, scope: Scope, wanted: Filter) -> list[PositionLine]:
     """Return positions, newest first; `state` is "open" or "closed"."""
-    statement = _page(_POSITIONS, PositionRecord, scope, wanted)
-    if wanted.state is not None:
-        statement = statement.where(PositionRecord.is_open.is_(wanted.state == "open"))
+    states = [] if wanted.state is None else [PositionRecord.is_open.is_(wanted.state == "open")]
+    statement = _page(_POSITIONS, PositionRecord, scope, wanted, *states)
     return [PositionLine(*row) for row in session.execute(statement)]
 
 
 def decisions(session: Snapshot, scope: Scope, wanted: Filter) -> list[DecisionLine]:
     """Return decisions, newest first; `state` is an outcome."""
-    statement = _page(_DECISIONS, DecisionRecord, scope, wanted)
-    if wanted.state is not None:
-        statement = statement.where(DecisionRecord.outcome == wanted.state)
+    states = [] if wanted.state is None else [DecisionRecord.outcome == wanted.state]
+    statement = _page(_DECISIONS, DecisionRecord, scope, wanted, *states)
     return [DecisionLine(*row) for row in session.execute(statement)]
 
 
