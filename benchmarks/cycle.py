@@ -17,9 +17,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -93,20 +94,28 @@ class Recorder:
         return taken
 
 
+@dataclass(slots=True)
+class Seconds:
+    """How long something took, and how much of that the process was computing."""
+
+    passed: float = 0.0
+    computed: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: seconds of both, and what was committed."""
+    """One round: the time of both, and what was committed."""
 
     kind: str
-    seconds: float
-    peer_seconds: float
+    own: Seconds
+    peer: Seconds
     transactions: list[Transaction]
     rows: int
 
     @property
     def ratio(self) -> float:
         """Return how many times the peer's time the cycle took."""
-        return self.seconds / self.peer_seconds
+        return self.own.passed / self.peer.passed
 
 
 def build(folder: Path, portfolios: int, assets: int) -> House:
@@ -118,37 +127,35 @@ def build(folder: Path, portfolios: int, assets: int) -> House:
         for number, (pair, price) in enumerate(pairs, start=1)
     }
     for number in range(portfolios):
-        portfolio = house.portfolio(f"Portfolio {number}", capital=1_000_000, latency_minutes=1.0)
+        portfolio = house.portfolio(f"Portfolio {number}", capital=1_000_000, latency_minutes=60.0)
         for pair, dataset in datasets.items():
             house.asset(portfolio, pair, dataset, strategy_config=STRATEGY)
     return house
 
 
-def run_round(house: House, trading: Trading) -> float:
-    """Run one cycle of every portfolio and return its seconds."""
-    house.clock.pass_(minutes=2)
-    with _collected():
-        start = perf_counter()
+def run_round(house: House, trading: Trading) -> Seconds:
+    """Run one cycle of every portfolio and return its time."""
+    house.clock.pass_(hours=2)
+    with _timed() as seconds:
         trading.run_due()
-        return perf_counter() - start
+    return seconds
 
 
-def replay(folder: Path, transactions: list[Transaction]) -> tuple[float, int]:
-    """Commit the transactions again through the bare driver; return seconds and changed rows."""
+def replay(folder: Path, transactions: list[Transaction]) -> tuple[Seconds, int]:
+    """Commit the transactions again through the bare driver; return its time and changed rows."""
     files = {name: _connect(folder / f"{name}.db") for name in ("lts", "venues")}
-    with closing(files["lts"]), closing(files["venues"]), _collected():
+    with closing(files["lts"]), closing(files["venues"]):
         before = sum(connection.total_changes for connection in files.values())
-        start = perf_counter()
-        for transaction in transactions:
-            cursor = files[transaction.database].cursor()
-            cursor.execute("BEGIN IMMEDIATE")
-            for statement, values, many in transaction.statements:
-                if many:
-                    cursor.executemany(statement, values)
-                else:
-                    cursor.execute(statement, values).fetchall()
-            cursor.execute("COMMIT")
-        seconds = perf_counter() - start
+        with _timed() as seconds:
+            for transaction in transactions:
+                cursor = files[transaction.database].cursor()
+                cursor.execute("BEGIN IMMEDIATE")
+                for statement, values, many in transaction.statements:
+                    if many:
+                        cursor.executemany(statement, values)
+                    else:
+                        cursor.execute(statement, values).fetchall()
+                cursor.execute("COMMIT")
         return seconds, sum(one.total_changes for one in files.values()) - before
 
 
@@ -157,7 +164,12 @@ def measure(portfolios: int, assets: int, rounds: int) -> list[Round]:
     with tempfile.TemporaryDirectory(prefix="lts-cycle-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         house = build(folder, portfolios, assets)
-        trading, owner = house.process()
+        started = perf_counter()
+
+        def clock() -> datetime:
+            return house.clock() + timedelta(seconds=perf_counter() - started)
+
+        trading, owner = house.process(clock=clock)
         recorder = Recorder()
         recorder.watch(house.database.engine, "lts")
         recorder.watch(house.venues.engine, "venues")
@@ -166,13 +178,13 @@ def measure(portfolios: int, assets: int, rounds: int) -> list[Round]:
             copies = folder / f"before-{number}"
             _copy(folder, copies)
             recorder.take()
-            seconds = run_round(house, trading)
+            own = run_round(house, trading)
             transactions = recorder.take()
             _check(house, portfolios * assets)
-            peer_seconds, rows = replay(copies, transactions)
+            peer, rows = replay(copies, transactions)
             kind = "closes" if number % 2 else "entries"
             if number >= 2:
-                measured.append(Round(kind, seconds, peer_seconds, transactions, rows))
+                measured.append(Round(kind, own, peer, transactions, rows))
         owner.close()
         house.close()
     return measured
@@ -180,15 +192,13 @@ def measure(portfolios: int, assets: int, rounds: int) -> list[Round]:
 
 def report(rounds: list[Round], asset_count: int) -> bool:
     """Print the figures; return whether both limits are kept."""
-    print(
-        f"{'round':<8} {'LTS ms/asset':>13} {'peer ms/asset':>14} {'ratio':>6} {'commits/asset':>14}"
-    )
+    print("milliseconds an asset, and of them the processor's:")
     for one in rounds:
-        print(
-            f"{one.kind:<8} {1000 * one.seconds / asset_count:>13.2f} "
-            f"{1000 * one.peer_seconds / asset_count:>14.2f} {one.ratio:>6.2f} "
-            f"{len(one.transactions) / asset_count:>14.2f}"
+        own, peer = (
+            f"{1000 * time.passed / asset_count:6.2f} ({1000 * time.computed / asset_count:5.2f})"
+            for time in (one.own, one.peer)
         )
+        print(f"{one.kind:<8} LTS {own}   peer {peer}   ratio {one.ratio:5.2f}")
     ratios = [one.ratio for one in rounds]
     commits = max(len(one.transactions) for one in rounds) / asset_count
     of_venues = sum(entry.database == "venues" for entry in rounds[-1].transactions) / asset_count
@@ -253,10 +263,13 @@ def _size(transaction: Transaction) -> int:
 
 
 @contextmanager
-def _collected() -> Iterator[None]:
-    """Begin without garbage of the part before."""
+def _timed() -> Iterator[Seconds]:
+    """Time what is done within, begun without garbage of the part before."""
+    seconds = Seconds()
     gc.collect()
-    yield
+    passed, computed = perf_counter(), process_time()
+    yield seconds
+    seconds.passed, seconds.computed = perf_counter() - passed, process_time() - computed
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import gc
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -33,6 +31,15 @@ from tests.web.house import House, build
 
 PORTFOLIOS, ORDERS, READINGS = 25, 1_000, 50_000
 INSTRUMENTS = ("EUR_USD", "GBP_USD", "AUD_USD", "NZD_USD", "USD_CAD")
+ADDRESSES = (
+    "/",
+    "/portfolios",
+    "/portfolios/1",
+    "/portfolios/1?range=all",
+    "/orders",
+    "/live?v=0",
+    "/live?v=newest",
+)
 BARE_PAGE = "{% for line in lines %}{{ line|safe }}\n{% endfor %}"
 
 
@@ -81,17 +88,15 @@ def measure(house: House, rounds: int) -> dict[str, tuple[Times, Times, int]]:
     """Return, by address, the times of LTS and of the peer in turns, and the page's bytes."""
     client = house.client(ALICE)
     found = {}
-    for address in ("/", "/portfolios/1", "/portfolios/1?range=all", "/live?v=0", "/live?v=now"):
-        headers = {}
-        if address == "/live?v=now":
-            headers = {"query": client.get("/live?v=0").headers["LTS-Sequence"]}
-        path = address.replace("now", headers.get("query", ""))
+    newest = client.get("/live?v=0").headers["LTS-Sequence"]
+    for address in ADDRESSES:
+        path = address.replace("newest", newest)
         page = client.get(path)
         if page.status_code not in (200, 204):
             raise RuntimeError(f"{path} answered {page.status_code}")
         peer = bare_client(page.text)
-        with _collected():
-            turns = [(_seconds(client, path), _seconds(peer, "/")) for _ in range(rounds)]
+        gc.collect()
+        turns = [(_seconds(client, path), _seconds(peer, "/")) for _ in range(rounds)]
         own, bare = zip(*turns, strict=True)
         found[address] = (Times(own), Times(bare), len(page.data))
     return found
@@ -182,13 +187,6 @@ def _seconds(client: FlaskClient, path: str) -> float:
     start = perf_counter()
     client.get(path)
     return perf_counter() - start
-
-
-@contextmanager
-def _collected() -> Iterator[None]:
-    """Begin without garbage of the part before."""
-    gc.collect()
-    yield
 
 
 if __name__ == "__main__":

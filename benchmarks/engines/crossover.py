@@ -2,7 +2,7 @@
 
 The rule is the crossing of two exponential moving averages of the close, each of which begins as
 the plain average of its first bars. A position that stands against the averages is left; a flat
-account enters in their direction, once for each crossing, with a stop 1 % and a target 1.5 % away
+account enters in their direction, once for each crossing, with a stop 1 % and a target 2 % away
 from the close. At a close at which the market closes too, nothing is decided. This module knows
 no engine and imports nothing but the standard library.
 """
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-STOP = 0.010
-TARGET = 0.015
+STOP = 6
+TARGET = 9
 UNITS = 10_000
 CASH = 1_000_000.0
 LEVERAGE = 100.0
@@ -37,26 +37,43 @@ class Bars(NamedTuple):
 
 
 class Averages:
-    """Both averages kept up to date bar by bar; `fast` and `slow` are their lengths."""
+    """Two averages of the close and one of the true range, kept up to date bar by bar."""
 
-    __slots__ = ("bars", "fast", "fast_average", "fast_weight", "slow", "slow_average", "slow_weight")
+    __slots__ = (
+        "_close",
+        "_fast",
+        "_fast_weight",
+        "_lengths",
+        "_slow",
+        "_slow_weight",
+        "bars",
+        "true_range",
+    )
 
     def __init__(self, fast: int, slow: int) -> None:
-        self.fast, self.slow = fast, slow
-        self.fast_weight, self.slow_weight = 2 / (fast + 1), 2 / (slow + 1)
-        self.fast_average = self.slow_average = 0.0
+        self._lengths = (fast, slow)
+        self._fast_weight, self._slow_weight = 2 / (fast + 1), 2 / (slow + 1)
+        self._fast = self._slow = self._close = self.true_range = 0.0
         self.bars = 0
 
-    def follow(self, close: float) -> float:
-        """Take in the next close and return how far the fast average is above the slow one."""
+    def follow(self, high: float, low: float, close: float) -> float:
+        """Take in the next bar and return how far the fast average is above the slow one."""
         bars = self.bars = self.bars + 1
-        fast, slow = self.fast_weight, self.slow_weight
-        if bars <= self.slow:
-            slow = 1 / bars
-            fast = 1 / bars if bars <= self.fast else fast
-        fast = self.fast_average = self.fast_average + fast * (close - self.fast_average)
-        slow = self.slow_average = self.slow_average + slow * (close - self.slow_average)
+        before, self._close = self._close, close
+        if bars <= self._lengths[1]:
+            return self._begin(bars, high, low, close)
+        reach = (high if high > before else before) - (low if low < before else before)
+        self.true_range += self._slow_weight * (reach - self.true_range)
+        fast = self._fast = self._fast + self._fast_weight * (close - self._fast)
+        slow = self._slow = self._slow + self._slow_weight * (close - self._slow)
         return fast - slow
+
+    def _begin(self, bars: int, high: float, low: float, close: float) -> float:
+        """Take in one of the first bars, of which there are only plain averages."""
+        self.true_range += (high - low - self.true_range) / bars
+        self._fast += (close - self._fast) * max(self._fast_weight, 1 / bars)
+        self._slow += (close - self._slow) / bars
+        return self._fast - self._slow
 
 
 class Crossover:
@@ -83,11 +100,11 @@ class Crossover:
         return side
 
 
-def levels(side: int, close: float) -> tuple[float, float]:
+def levels(side: int, close: float, true_range: float) -> tuple[float, float]:
     """Return stop and target of an entry."""
     return (
-        round(close * (1 - side * STOP), DIGITS),
-        round(close * (1 + side * TARGET), DIGITS),
+        round(close - side * STOP * true_range, DIGITS),
+        round(close + side * TARGET * true_range, DIGITS),
     )
 
 

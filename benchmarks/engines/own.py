@@ -50,12 +50,13 @@ class Strategy:
         self.index += 1
         close, positions = market_data["close"], asset_data["open_positions"]
         held = 0 if not positions else BUY if positions[0]["side"] == "long" else SELL
-        decision = self.rule.decide(self.index, self.averages.follow(close), held)
+        lead = self.averages.follow(market_data["high"], market_data["low"], close)
+        decision = self.rule.decide(self.index, lead, held)
         if decision == HOLD:
             return {"action": "none"}
         if decision == LEAVE:
             return {"action": "close"}
-        stop, target = levels(decision, close)
+        stop, target = levels(decision, close, self.averages.true_range)
         return {
             "action": "open",
             "parameters": {

@@ -80,38 +80,26 @@ def run_backtesting(task: Task) -> tuple[float, float, Trades]:
 
     class Crossing(Strategy):
         def init(self) -> None:
-            self.fast = self.I(_average, self.data.Close, task.fast)
-            self.slow = self.I(_average, self.data.Close, task.slow)
+            self.averages = Averages(task.fast, task.slow)
+            # The engine calls `next` from the second bar on.
+            self.averages.follow(task.bars.highs[0], task.bars.lows[0], task.bars.closes[0])
 
         def next(self) -> None:
-            lead = self.fast[-1] - self.slow[-1]
-            decision = rule.decide(len(self.data) - 1, lead, self.position.size)
-            if decision != HOLD:
-                self.act(decision, self.data.Close[-1])
-
-        def act(self, decision: int, close: float) -> None:
+            data, averages = self.data, self.averages
+            # Arithmetic with the numbers of numpy would be slower.
+            close = float(data.Close[-1])
+            lead = averages.follow(float(data.High[-1]), float(data.Low[-1]), close)
+            decision = rule.decide(averages.bars - 1, lead, self.position.size)
+            if decision == HOLD:
+                return
             if decision == LEAVE:
                 self.position.close()
                 return
-            stop, target = levels(decision, close)
+            stop, target = levels(decision, close, averages.true_range)
             place = self.buy if decision == BUY else self.sell
             place(size=UNITS, sl=stop, tp=target)
 
-    class ByHand(Crossing):
-        def init(self) -> None:
-            self.averages = Averages(task.fast, task.slow)
-            # The engine calls `next` from the second bar on.
-            self.averages.follow(task.bars.closes[0])
-
-        def next(self) -> None:
-            # Arithmetic with the numbers of numpy would be slower.
-            close = float(self.data.Close[-1])
-            lead = self.averages.follow(close)
-            decision = rule.decide(self.averages.bars - 1, lead, self.position.size)
-            if decision != HOLD:
-                self.act(decision, close)
-
-    strategy = ByHand if task.by_hand else Crossing
+    strategy = Crossing
     test = Backtest(_frame(task.bars), strategy, cash=CASH, margin=1 / LEVERAGE)
     # Trades that are open at the end are told to the user, once; here they do not count.
     warnings.simplefilter("ignore", UserWarning)
@@ -137,11 +125,7 @@ def run_backtrader(task: Task) -> tuple[float, float, Trades]:
             self.bracket: list[Any] = []
             self.entry: tuple[int, int, float] | None = None
             self.made: Trades = []
-            if task.by_hand:
-                self.averages = Averages(task.fast, task.slow)
-            else:
-                self.fast = backtrader.ind.EMA(period=task.fast)
-                self.slow = backtrader.ind.EMA(period=task.slow)
+            self.averages = Averages(task.fast, task.slow)
 
         def notify_order(self, order: Any) -> None:
             if order.status != order.Completed:
@@ -155,11 +139,9 @@ def run_backtrader(task: Task) -> tuple[float, float, Trades]:
                 self.entry = None
 
         def next(self) -> None:
-            close = self.data.close[0]
-            if task.by_hand:
-                lead = self.averages.follow(close)
-            else:
-                lead = self.fast[0] - self.slow[0]
+            data = self.data
+            close = data.close[0]
+            lead = self.averages.follow(data.high[0], data.low[0], close)
             decision = rule.decide(len(self.data) - 1, lead, self.position.size)
             if decision == HOLD:
                 return
@@ -168,7 +150,7 @@ def run_backtrader(task: Task) -> tuple[float, float, Trades]:
                 for order in self.bracket[1:]:
                     self.cancel(order)
                 return
-            stop, target = levels(decision, close)
+            stop, target = levels(decision, close, self.averages.true_range)
             place = self.buy_bracket if decision == BUY else self.sell_bracket
             self.bracket = place(
                 size=UNITS,

@@ -107,7 +107,11 @@ class BarsView(Sequence[BarRow]):
         return self._last(self._columns.closes, n)
 
     def _last(self, column: array[float], n: int | None) -> list[float]:
-        if n is not None and n < 0:
+        start = stop = self._stop
+        if n is None or n > stop - self._start:
+            start = self._start
+        elif n >= 0:
+            start = stop - n
+        else:
             raise ValueError(f"{n} is no number of bars: ask for 0 or more")
-        start = self._start if n is None else max(self._start, self._stop - n)
-        return column[start : self._stop].tolist()
+        return column[start:stop].tolist()

@@ -351,7 +351,7 @@ class Book:
 
     def margin_used(self) -> Decimal:
         """Return the margin that the open trades bind, as fixed when they opened."""
-        return sum((trade.margin for trade in self.trades.values()), ZERO)
+        return sum([trade.margin for trade in self.trades.values()], ZERO)
 
     def free_margin(self) -> Decimal:
         """Return what a new trade may bind: equity at the last prices less the margin in use."""
@@ -405,12 +405,16 @@ class Book:
             return RejectCode.UNITS_INVALID
         if self._client_id_pending(ticket.client_id):
             return RejectCode.CLIENT_ORDER_ID_ALREADY_EXISTS
-        if any(trade.client_id == ticket.client_id for trade in self.trades.values()):
+        if self.trades and any(
+            trade.client_id == ticket.client_id for trade in self.trades.values()
+        ):
             return RejectCode.CLIENT_TRADE_ID_ALREADY_EXISTS
         return None
 
     def _client_id_pending(self, client_id: str) -> bool:
-        return any(order.ticket.client_id == client_id for order in self.orders.values())
+        return bool(self.orders) and any(
+            order.ticket.client_id == client_id for order in self.orders.values()
+        )
 
     def _fill_entry(self, order: PendingOrder, raw: Decimal, time: datetime) -> VenueTransaction:
         ticket = order.ticket
@@ -466,16 +470,13 @@ class Book:
         )
 
     def _test_protection(self, trade: OpenTrade, bar: Bar, opens_at: datetime) -> None:
-        sign = 1 if trade.units > 0 else -1
-        stop, target = trade.stop_loss, trade.take_profit
-        worst, best = (bar.low, bar.high) if sign > 0 else (bar.high, bar.low)
+        stop, target, long = trade.stop_loss, trade.take_profit, trade.units > 0
         # A trade of this very bar was opened at its open, so only an older one can be gapped.
         time = max(opens_at, trade.opened_at)
-        if stop is not None and sign * (worst - stop) <= 0:
-            gapped = sign * (bar.open - stop) <= 0
-            raw = bar.open if gapped else stop
+        if stop is not None and (bar.low <= stop if long else bar.high >= stop):
+            raw = min(bar.open, stop) if long else max(bar.open, stop)
             self._close_trade(trade, raw, time, FillReason.STOP_LOSS, None, "")
-        elif target is not None and sign * (best - target) >= 0:
+        elif target is not None and (bar.high >= target if long else bar.low <= target):
             self._close_trade(trade, target, time, FillReason.TAKE_PROFIT, None, "")
 
     def _close_trade(
@@ -518,8 +519,9 @@ class Book:
                 reason=reason.value,
             )
         )
-        for order in [order for order in self.orders.values() if order.closes == trade.id]:
-            self._cancel(order, RejectCode.LINKED_TRADE_CLOSED, time)
+        if self.orders:
+            for order in [order for order in self.orders.values() if order.closes == trade.id]:
+                self._cancel(order, RejectCode.LINKED_TRADE_CLOSED, time)
         return line
 
     def _cancel(self, order: PendingOrder, code: RejectCode, time: datetime) -> VenueTransaction:
@@ -553,9 +555,9 @@ def _protection_problem(
     ticket: Ticket, side: Side, raw: Decimal, price: Decimal
 ) -> RejectCode | None:
     """Return why the fill cannot carry its stop or target at these prices."""
-    stop, target = ticket.stop_loss, ticket.take_profit
-    if stop is not None and side.sign * (raw - stop) <= 0:
+    stop, target, buys = ticket.stop_loss, ticket.take_profit, side is Side.BUY
+    if stop is not None and (stop >= raw if buys else stop <= raw):
         return RejectCode.STOP_LOSS_ON_FILL_LOSS
-    if target is not None and side.sign * (target - price) <= 0:
+    if target is not None and (target <= price if buys else target >= price):
         return RejectCode.TAKE_PROFIT_ON_FILL_LOSS
     return None

@@ -155,9 +155,9 @@ def against_position(decision: Open | Close, positions: Sequence[AssetPosition])
     An asset holds one position: a signal to the other side closes it now, and the entry may follow
     in a later cycle at the earliest.
     """
-    if isinstance(decision, Open) and any(
-        position.units * decision.side.sign < 0 for position in positions
-    ):
+    if not positions or not isinstance(decision, Open):
+        return decision
+    if any(position.units * decision.side.sign < 0 for position in positions):
         return Close(reason=decision.reason, confidence=decision.confidence)
     return decision
 
@@ -231,9 +231,9 @@ def _blocked(
         if spread > limits.max_spread_pips:
             detail = f"The spread is {spread:.1f} pips; {limits.max_spread_pips} are allowed."
             return deny(DenialCode.SPREAD_TOO_WIDE, detail, trace)
-    if state.capital <= 0:
+    if state.capital <= ZERO:
         return deny(DenialCode.NO_ALLOCATION, trace=trace)
-    if state.equity <= 0:
+    if state.equity <= ZERO:
         return deny(DenialCode.NO_CAPITAL, trace=trace)
     trace.append(("allocation", f"{state.capital} {state.account_currency}"))
     return None
@@ -288,15 +288,15 @@ def _sized_and_limited(
     sized = size_order(
         instrument,
         SizingInputs(
-            capital=state.capital,
-            equity=state.equity,
-            free_margin=state.free_margin,
-            price=price,
-            stop_loss=stop,
-            rate=rate,
-            position_size=limits.position_size,
-            max_risk_per_trade=limits.max_risk_per_trade,
-            leverage=leverage,
+            state.capital,
+            state.equity,
+            state.free_margin,
+            price,
+            stop,
+            rate,
+            limits.position_size,
+            limits.max_risk_per_trade,
+            leverage,
             explicit_units=asked,
         ),
     )

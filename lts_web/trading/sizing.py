@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
 
 from lts_web.trading.instruments import Instrument
 from lts_web.trading.money import ZERO
@@ -61,5 +62,5 @@ def size_order(instrument: Instrument, inputs: SizingInputs) -> Sized:
     if inputs.explicit_units is not None:
         caps.append(("quantity", inputs.explicit_units))
     caps.append(("maximum", Decimal(instrument.maximum_units)))
-    name, least = min(caps, key=lambda cap: cap[1])
+    name, least = min(caps, key=itemgetter(1))
     return Sized(instrument.round_units(max(least, ZERO)), name, tuple(caps))

@@ -54,6 +54,16 @@ class Script(StrategyPluginBase):
         return {"action": "open", "parameters": parameters, "reason": "the script opens"}
 
 
+class Witness(Script):
+    """A script that remembers what it was told of its asset, cycle by cycle."""
+
+    told: ClassVar[list[dict[str, Any]]] = []
+
+    def decide(self, asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str, Any]:
+        Witness.told.append(asset_data)
+        return super().decide(asset_data, market_data)
+
+
 class Momentum(StrategyPluginBase):
     """Follows the mean of the last closes with quantities of its own; turns, and closes early."""
 
@@ -227,6 +237,7 @@ class Tidy(Script):
 
 PLUGINS: dict[str, type] = {
     "strategy/script": Script,
+    "strategy/witness": Witness,
     "strategy/momentum": Momentum,
     "strategy/slow": Slow,
     "strategy/stubborn": Stubborn,

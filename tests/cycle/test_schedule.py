@@ -12,15 +12,17 @@ from lts_web.services.portfolios import Actor, AnswerCode, PortfolioService
 from lts_web.store.models import (
     AssetRecord,
     AuditLogRecord,
+    BrokerAccountRecord,
     CycleRecord,
     DecisionRecord,
+    EquityPointRecord,
     FillRecord,
     LeaseRecord,
     PortfolioRecord,
     PositionRecord,
 )
 from tests.cycle.desk import Desk
-from tests.cycle.plugins import PLUGINS, Slow, Unreadable
+from tests.cycle.plugins import PLUGINS, Slow, Unreadable, Witness
 from tests.house_of_trading import START, House, flat_bars
 
 HOUR = timedelta(hours=1)
@@ -97,6 +99,32 @@ def test_bars_outside_the_calendar_neither_trade_nor_test_stops(desk: Desk, hous
     # as the market opens, and still lies outside.
     assert desk.told(eager)[2:6] == [("denied", "MARKET_CLOSED")] * 4
     desk.adds_up(portfolio)
+
+
+@pytest.mark.req("SYS-006")
+def test_a_far_off_bar_outside_the_calendar_changes_nobodys_worth(desk: Desk, house: House) -> None:
+    friday = START.replace(day=8, hour=19)
+    bars = [
+        *flat_bars([LEVEL, LEVEL, LEVEL + 0.001], friday),
+        *flat_bars([LEVEL + 0.5], friday + 3 * HOUR),
+    ]
+    portfolio = house.portfolio()
+    house.asset(
+        portfolio, "EUR_USD", house.dataset("EUR_USD", bars),
+        strategy_plugin="witness", strategy_config={"letters": "b"},
+    )  # fmt: skip
+    Witness.told.clear()
+    [account] = desk.rows(BrokerAccountRecord)
+    for _ in bars:
+        desk.cycle(portfolio)
+        point = desk.rows(EquityPointRecord)[-1]
+        worth = house.venues.venue(account.venue_key).account()
+        assert (point.balance, point.equity) == (worth.balance, worth.equity)
+        told = Witness.told[-1]
+        unrealized = sum(one["unrealized_pnl"] for one in told["open_positions"])
+        assert told["equity"] == float(worth.equity)
+        assert unrealized == float(worth.unrealized_pnl)
+    assert len(Witness.told[-1]["open_positions"]) == 1
 
 
 @pytest.mark.req("SYS-002", "SYS-007", "STC-12")

@@ -293,8 +293,8 @@ def test_a_failed_read_is_not_an_empty_one(stage: Stage) -> None:
         assert problems(trial.house.database, trial.house.venues) == []
 
 
-def test_a_broker_that_forgets_its_ids_is_for_a_person(stage: Stage) -> None:
-    """The documented minimal broker counts from 1 again after a restart; nothing is misbooked."""
+def test_a_broker_that_gives_an_id_again_confuses_nothing(stage: Stage) -> None:
+    """The documented minimal broker has no memory; its trades are known by our own ids."""
     story = STORIES["entry"].with_broker("notebook", NotebookBroker)
     with stage.trial(story) as trial:
         trial.run(trial.process(Life()), 3)
@@ -302,8 +302,9 @@ def test_a_broker_that_forgets_its_ids_is_for_a_person(stage: Stage) -> None:
         trading = trial.process(Life())
         trial.run(trading, len(story.bars))
         first, second = orders(trial, "entry")
-        assert (first.status, second.status) == ("filled", "unknown")
-        assert "contradicts what is booked" in second.detail
+        assert (first.status, second.status) == ("filled", "filled")
+        assert first.broker_order_id == second.broker_order_id
+        assert first.broker_trade_id != second.broker_trade_id
         balance = account(trial).balance
         with trial.house.database.read() as session:
             states = set(session.scalars(select(CycleRecord.status)))

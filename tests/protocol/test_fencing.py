@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from dataclasses import replace
@@ -70,18 +71,28 @@ def test_nothing_passes_at_or_after_the_last_moment(
     fenced: FencedVenue, durable: DurableVenue, clock: MovableClock, request_name: str
 ) -> None:
     before = lines(durable)
-    with sending_until(clock() + timedelta(seconds=5)):
+    with sending_until(clock() + timedelta(seconds=5), clock()):
         clock.pass_(seconds=5)
         with pytest.raises(NotSentError):
             REQUESTS[request_name](fenced)
     assert lines(durable) == before
 
 
+def test_a_wall_clock_that_steps_back_lets_nothing_late_pass(
+    fenced: FencedVenue, clock: MovableClock
+) -> None:
+    with sending_until(clock() + timedelta(seconds=0.05), clock()):
+        clock.pass_(seconds=-3600)
+        time.sleep(0.06)
+        with pytest.raises(NotSentError):
+            fenced.submit(TICKET)
+
+
 @pytest.mark.parametrize("second", ORDERS)
 def test_one_intent_is_one_request(
     fenced: FencedVenue, durable: DurableVenue, clock: MovableClock, second: str
 ) -> None:
-    with sending_until(clock() + timedelta(seconds=5)):
+    with sending_until(clock() + timedelta(seconds=5), clock()):
         fenced.submit(TICKET)
         sent = lines(durable)
         with pytest.raises(SentAlready):
@@ -95,7 +106,7 @@ def test_one_intent_is_one_request(
 
 def test_the_next_intent_may_send_again(fenced: FencedVenue, clock: MovableClock) -> None:
     for number in range(2):
-        with sending_until(clock() + timedelta(seconds=5)):
+        with sending_until(clock() + timedelta(seconds=5), clock()):
             fenced.submit(replace(TICKET, client_id=f"lts-{number}"))
     assert len(fenced.pending_orders()) == 2
 
@@ -112,10 +123,10 @@ def test_a_thread_that_was_given_up_keeps_its_own_limit(
         except NotSentError as refusal:
             refused.append(refusal)
 
-    with sending_until(clock() + timedelta(seconds=5)):
+    with sending_until(clock() + timedelta(seconds=5), clock()):
         context = copy_context()
     clock.pass_(seconds=6)
-    with sending_until(clock() + timedelta(seconds=5)):
+    with sending_until(clock() + timedelta(seconds=5), clock()):
         thread = Thread(target=context.run, args=(late,))
         thread.start()
         thread.join()

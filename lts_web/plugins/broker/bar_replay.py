@@ -241,8 +241,8 @@ def exact_bar(columns: Columns, index: int) -> Bar:
     """Return the bar at `index` as the book takes it."""
     return Bar(
         datetime.fromtimestamp(columns.times[index], UTC),
-        exact(columns.opens[index]),
-        exact(columns.highs[index]),
-        exact(columns.lows[index]),
-        exact(columns.closes[index]),
+        Decimal(repr(columns.opens[index])),
+        Decimal(repr(columns.highs[index])),
+        Decimal(repr(columns.lows[index])),
+        Decimal(repr(columns.closes[index])),
     )

@@ -203,18 +203,15 @@ class Simulation:
             return
         if isinstance(decision, Hold):
             return
-        bar = self.replay.bar(index)
-        view = MarketView(
-            instrument=self.setup.market.instrument.name,
-            now=now,
-            bar=bar,
-            quote=Quote(now, bar.close - self._half_spread, bar.close + self._half_spread),
-            has_new_bar=True,
-            market_open=market_open,
-            origin="stored",
-        )
-        refusals = [self._place(verdict, now) for verdict in self._review(decision, view)]
-        self.codes[next(filter(None, refusals), action_of(decision))] += 1
+        bar, half = self.replay.bar(index), self._half_spread
+        quote = Quote(now, bar.close - half, bar.close + half)
+        name = self.setup.market.instrument.name
+        view = MarketView(name, now, bar, quote, True, market_open, "stored")
+        code = ""
+        for verdict in self._review(decision, view):
+            refusal = self._place(verdict, now)
+            code = code or refusal
+        self.codes[code or action_of(decision)] += 1
         self.replay.waiting = bool(self.book.orders)
 
     def _review(self, decision: Open | Close, view: MarketView) -> list[Verdict]:
@@ -243,7 +240,7 @@ class Simulation:
         rates = RateTable(book.prices)
         return [review_open(decision, view, instrument, state, setup.limits, rates)]
 
-    def _place(self, verdict: Verdict, now: datetime) -> str | None:
+    def _place(self, verdict: Verdict, now: datetime) -> str:
         """Give an approved intent to the book; return the code of a refusal, ours or its own."""
         if not isinstance(verdict, Approved):
             return verdict.code.value
@@ -267,7 +264,7 @@ class Simulation:
                     leverage=self.setup.leverage,
                 )
             )
-        return line.reason if line.kind is TransactionKind.REJECT else None
+        return line.reason if line.kind is TransactionKind.REJECT else ""
 
 
 def half_spread(setup: Setup) -> Decimal:
