@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask, g
 from flask_wtf.csrf import CSRFProtect
+from werkzeug.routing import IntegerConverter, Map
 
 from lts_web.blueprints.auth.views import blueprint as auth
 from lts_web.blueprints.dashboard.views import blueprint as dashboard
@@ -35,9 +36,17 @@ HTMX_CONFIG = json.dumps(
 )
 
 
+class RowIdConverter(IntegerConverter):
+    """Whole numbers that the database can hold; what is larger names nothing: 404."""
+
+    def __init__(self, map: Map, **rules: Any) -> None:  # noqa: A002 - werkzeug's own name
+        super().__init__(map, **{"max": 2**63 - 1, **rules})
+
+
 def create_app(wiring: WebWiring) -> Flask:
     """Return the application, connected and closed to strangers."""
     app = Flask("lts_web", static_folder="static", template_folder="templates")
+    app.url_map.converters["int"] = RowIdConverter
     app.extensions[EXTENSION] = wiring
     _configure(app, wiring)
     # The order matters: an id for the log, then the limits, then who it is, then the form's token.

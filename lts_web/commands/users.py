@@ -9,11 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-
-from sqlalchemy import make_url
 
 from lts_web import logs
 from lts_web.commands import CommandResult
@@ -31,7 +27,8 @@ from lts_web.services.portfolios import Actor
 from lts_web.settings import Loaded
 from lts_web.store import schema
 from lts_web.store.engine import Database
-from lts_web.trading.ports import Ports, UserAccount
+from lts_web.trading.ports import UserAccount
+from lts_web.wiring import build_aaa, database_path, wall_clock
 
 REFUSED = 2
 COMMAND_LINE = Actor(None, "command line")
@@ -58,29 +55,15 @@ def run(loaded: Loaded, **options: Any) -> CommandResult:
 @contextmanager
 def _desk(loaded: Loaded, actor: Actor) -> Iterator[Desk]:
     data_dir = DataDir(loaded.settings.data_dir)
-    path = _database_path(loaded, data_dir)
-    if not path.is_file():
-        schema.upgrade(path)
+    path = database_path(loaded, data_dir)
+    schema.upgrade(path)
     database = Database(path)
     try:
-        accounts = AccountService(database, _now, data_dir.initial_admin, lambda: actor)
-        name = loaded.selected("aaa")
-        cls = Registry(("aaa",)).get("aaa", name)
-        aaa = cls(loaded.plugin_parameters("aaa", name))
-        assert isinstance(aaa, AAAPluginBase)
-        aaa.connect(Ports(clock=_now, accounts=accounts))
+        accounts = AccountService(database, wall_clock, data_dir.initial_admin, lambda: actor)
+        aaa = build_aaa(loaded, Registry(("aaa",)), accounts, data_dir)
         yield Desk(loaded, data_dir, aaa, accounts)
     finally:
         database.close()
-
-
-def _database_path(loaded: Loaded, data_dir: DataDir) -> Path:
-    url = loaded.settings.database_url
-    return Path(make_url(url).database or "") if url else data_dir.lts_db
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _create(desk: Desk, *, username: str, email: str, role: str, password: str) -> CommandResult:
@@ -105,7 +88,7 @@ def _list(desk: Desk) -> CommandResult:
     rows = [("ID", "USERNAME", "E-MAIL", "ROLE", "STATE")]
     items = []
     for user in users:
-        is_locked = user.locked_until is not None and user.locked_until > _now()
+        is_locked = user.locked_until is not None and user.locked_until > wall_clock()
         state = "locked" if is_locked else "active" if user.is_active else "disabled"
         rows.append((str(user.id), user.username, user.email, user.role, state))
         items.append(

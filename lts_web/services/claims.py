@@ -8,7 +8,7 @@ interrupted and never decided again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -51,6 +51,7 @@ class Plan:
     market_time: datetime | None
     slot: str
     missed: int
+    pace: timedelta
 
     def series(self, asset: AssetRecord) -> Series | None:
         """Return the bars that the asset trades on, or None if it has none."""
@@ -91,6 +92,7 @@ class Claims:
         self._clock = clock
         self.owner = owner
         self._reach = reach
+        self.pipeline_latency: Callable[[PortfolioRecord], float] = lambda _portfolio: 0.0
         self._held: set[int] = set()
         self._lock = threading.Lock()
 
@@ -141,8 +143,9 @@ class Claims:
             for asset in assets
             if asset.enabled and asset.dataset_id in datasets
         ]
-        market_time, slot, missed = self._step(portfolio, series, now)
-        return Plan(portfolio, assets, accounts, datasets, market_time, slot, missed)
+        pace = self._pace(portfolio)
+        market_time, slot, missed = self._step(portfolio, pace, series, now)
+        return Plan(portfolio, assets, accounts, datasets, market_time, slot, missed, pace)
 
     def claim(
         self, plan: Plan, limit: int, *, forced: bool = False, trigger: str = "schedule"
@@ -169,8 +172,7 @@ class Claims:
             if portfolio.run_requested_at is not None and trigger == "schedule":
                 trigger = "manual"
             cycle = self._add_cycle(session, plan, lease.token, trigger, now)
-            latency = timedelta(minutes=portfolio.latency_minutes)
-            portfolio.next_due_at = now + latency if portfolio.status == "active" else None
+            portfolio.next_due_at = now + plan.pace if portfolio.status == "active" else None
             portfolio.run_requested_at = None
             portfolio.finished_at = None
             if portfolio.feed == "replay":
@@ -192,8 +194,17 @@ class Claims:
         with self._database.read() as session:
             return store.portfolios_to_recover(session)
 
+    def _pace(self, portfolio: PortfolioRecord) -> timedelta:
+        """Return the portfolio's own latency, or its pipeline's where it states none."""
+        minutes = portfolio.latency_minutes
+        return timedelta(minutes=self.pipeline_latency(portfolio) if minutes is None else minutes)
+
     def _step(
-        self, portfolio: PortfolioRecord, series: Iterable[Series], now: datetime
+        self,
+        portfolio: PortfolioRecord,
+        pace: timedelta,
+        series: Iterable[Series],
+        now: datetime,
     ) -> tuple[datetime | None, str, int]:
         """Return market time, slot and the number of missed slots of the next cycle."""
         if portfolio.feed == "replay":
@@ -203,8 +214,8 @@ class Claims:
             return step, step.isoformat() if step is not None else "", 0
         due = portfolio.next_due_at or now
         missed = 0
-        if portfolio.latency_minutes > 0 and portfolio.next_due_at is not None:
-            missed = max(int((now - due) / timedelta(minutes=portfolio.latency_minutes)), 0)
+        if pace and portfolio.next_due_at is not None:
+            missed = max(int((now - due) / pace), 0)
         return now, now.isoformat(), missed
 
     def _may_run(
@@ -214,7 +225,7 @@ class Claims:
             return False
         if forced:
             return portfolio.status != "archived"
-        due = store.is_due(portfolio.next_due_at, portfolio.latency_minutes, now)
+        due = store.is_due(portfolio.next_due_at, plan.pace, now)
         return portfolio.status == "active" and (due or portfolio.run_requested_at is not None)
 
     def _take(
@@ -291,7 +302,7 @@ class Claims:
         return cycle
 
     def _finish_replay(self, session: Session, portfolio: PortfolioRecord, now: datetime) -> None:
-        """Note that a replay has no bar left; it stays active and idle until bars are added."""
+        """Note that a replay has no bar left; it stays active and idle until an asset has more."""
         portfolio.next_due_at = None
         portfolio.run_requested_at = None
         if portfolio.finished_at is None:

@@ -110,7 +110,7 @@ CONDITIONS: dict[ConditionName, tuple[Severity, str]] = {
     ),
     ConditionName.REPLAY_FINISHED: (
         Severity.INFO,
-        "A replay has reached the end of its bars; it runs on when more are imported.",
+        "A replay has used up its bars; give its assets longer data sets, or deactivate it.",
     ),
 }
 
@@ -268,7 +268,7 @@ def _overdue(found: Findings, now: datetime) -> Iterator[Condition]:
 
 def is_overdue(portfolio: ActivePortfolio, now: datetime) -> bool:
     """Return whether the portfolio's next cycle is later than three paces and a minute."""
-    patience = 3 * timedelta(minutes=portfolio.latency_minutes) + OVERDUE_GRACE
+    patience = 3 * timedelta(minutes=portfolio.latency_minutes or 0) + OVERDUE_GRACE
     due = portfolio.next_due_at
     last = portfolio.last_cycle_at
     if due is None:

@@ -66,6 +66,9 @@ class CycleService:
         self._clock = clock
         self._limit = max_concurrent_portfolios
         self._reach = reach
+        claims.pipeline_latency = lambda portfolio: (
+            self._pipeline_settings(portfolio).global_latency
+        )
         self._stopping = threading.Event()
         self.asked_to_stop: Callable[[], bool] = lambda: False
 

@@ -40,6 +40,7 @@ class PipelineSettings:
     statistics_enabled: bool = True
     error_retry_count: int = 3
     error_retry_delay: float = 60.0
+    global_latency: float = 5.0
 
     @classmethod
     def of(cls, parameters: dict[str, Any]) -> PipelineSettings:
@@ -58,6 +59,7 @@ class PipelineSettings:
             statistics_enabled=parameters.get("statistics_enabled") is not False,
             error_retry_count=int(number("error_retry_count", usual.error_retry_count)),
             error_retry_delay=number("error_retry_delay", usual.error_retry_delay),
+            global_latency=number("global_latency", usual.global_latency),
         )
 
 

@@ -36,6 +36,7 @@ from lts_web.trading.orders import UNRESOLVED_STATUSES
 # No retry or pace is put off by more than this beyond the portfolio's own latency.
 LONGEST_DELAY = timedelta(hours=2)
 MICROSECONDS_A_MINUTE = 60_000_000
+LONGEST_PIPELINE_LATENCY_MINUTES = 10_080
 
 _TABLES = PositionRecord.metadata.tables
 _POSITIONS, _LEASES = _TABLES["positions"], _TABLES["leases"]
@@ -86,7 +87,9 @@ _LEASE_TOKEN = select(_LEASES.c.token, _LEASES.c.owner).where(
 
 def _without_pace() -> ColumnElement[datetime]:
     """Return the due instant less the portfolio's pace, which is about when it last ran."""
-    pace = PortfolioRecord.latency_minutes * MICROSECONDS_A_MINUTE
+    # A portfolio without a latency of its own has its pipeline's: at most a week.
+    latency = func.coalesce(PortfolioRecord.latency_minutes, LONGEST_PIPELINE_LATENCY_MINUTES)
+    pace = latency * MICROSECONDS_A_MINUTE
     # The scaled integers themselves; typed again, so that what is compared with them is scaled.
     return type_coerce(type_coerce(PortfolioRecord.next_due_at, BigInteger) - pace, UtcTime())
 
@@ -98,14 +101,14 @@ def _due_at() -> ColumnElement[datetime | None]:
     )
 
 
-def is_due(next_due_at: datetime | None, latency_minutes: float, now: datetime) -> bool:
+def is_due(next_due_at: datetime | None, pace: timedelta, now: datetime) -> bool:
     """Return whether a portfolio is due: its instant has come, or lies too far off to be meant.
 
     An instant that is farther off than any pace or delay was set before the clock stepped back.
     """
     if next_due_at is None:
         return False
-    farthest = timedelta(minutes=latency_minutes) + LONGEST_DELAY
+    farthest = pace + LONGEST_DELAY
     return next_due_at <= now or next_due_at > now + farthest
 
 

@@ -6,7 +6,6 @@ An order is our intent; what the venue did with it arrives as events. Nothing he
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -187,25 +186,3 @@ Outcome = Confirmed | Rejected | NotSent | Unknown
 def client_order_id(install: str, intent_id: int) -> str:
     """Return the id that the venue knows an order by: unique for ever on this installation."""
     return f"lts-{install}-{intent_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class OrderKey:
-    """What makes an intent unique: one asset does one thing once in a cycle."""
-
-    portfolio_id: int
-    asset_id: int
-    cycle: str
-    action: str
-    ordinal: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SendWindow:
-    """How long an intent may still be sent: wall-clock, aware UTC."""
-
-    send_before: datetime
-
-    def open_at(self, now: datetime) -> bool:
-        """Return whether the intent may be sent at `now`."""
-        return now < self.send_before

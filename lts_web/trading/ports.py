@@ -7,7 +7,7 @@ implemented.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -219,6 +219,3 @@ class Ports:
     accounts: Accounts | None = None
     steps: CycleSteps | None = None
     account_currency: str = "USD"
-
-
-BarSource = Callable[[], Sequence[Bar]]

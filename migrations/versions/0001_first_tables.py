@@ -284,7 +284,7 @@ def _portfolios() -> None:
         _text("description", 2000),
         _text("base_currency", 3),
         _money("initial_capital"),
-        _number("latency_minutes"),
+        _number("latency_minutes", optional=True),
         _text("status", 10),
         _text("feed", 10),
         _text("mode", 10),

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.house_of_trading import House
 from tests.protocol.evidence import steps_taken
 from tests.real_processes import eventually
 
+PATIENCE_SECONDS = 60.0
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAIRS = (("EUR_USD", "1.10000"), ("GBP_USD", "1.27000"))
 # It trades at every other bar, with stops and targets that are hit within a few.
@@ -92,8 +94,18 @@ class Workers:
         """Run one undisturbed worker for at least so many cycles, then stop it."""
         until = self.cycles() + cycles
         process = self.start()
-        eventually(lambda: self.cycles() >= until or process.poll() is not None, 60)
+        self.eventually(lambda: self.cycles() >= until)
         self.stop(process)
+
+    def eventually(self, condition: Callable[[], object]) -> None:
+        """Wait until a condition holds; fail at once where a worker ends meanwhile."""
+
+        def ended() -> list[subprocess.Popen[bytes]]:
+            return [one for one in self.processes if one.poll() not in (None, 0, -signal.SIGKILL)]
+
+        eventually(lambda: ended() or condition(), PATIENCE_SECONDS)
+        for process in ended():
+            raise AssertionError(process.communicate()[1].decode())
 
     def cycles(self, *statuses: str) -> int:
         """Return how many cycles there are, of these statuses or of all."""

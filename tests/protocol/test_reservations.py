@@ -107,7 +107,8 @@ def reserve_together(house: House) -> list[int]:
     ]
     for child in children:
         assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
+        if child.stdout.readline() != "ready\n":
+            pytest.fail(child.communicate()[1])
     for child in children:
         assert child.stdin is not None
         child.stdin.write("\n")

@@ -15,12 +15,11 @@ from sqlalchemy import func, select, update
 from lts_web.store.models import CycleRecord, LeaseRecord, OrderRecord, PortfolioRecord
 from tests.protocol.evidence import problems
 from tests.protocol.real_workers import Workers, furnish
-from tests.real_processes import eventually
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals"),
     pytest.mark.req("SYS-009", "SYS-011", "STC-006", "STC-008"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(170),
     pytest.mark.slow,
 ]
 SEND_WINDOW = 2.0
@@ -48,9 +47,9 @@ def owners(workers: Workers) -> set[str | None]:
 
 def test_two_workers_run_every_cycle_once(workers: Workers, folder: Path) -> None:
     both = [workers.start(), workers.start()]
-    eventually(lambda: len(owners(workers)) == 2, 60)
+    workers.eventually(lambda: len(owners(workers)) == 2)
     until = workers.cycles() + 60
-    eventually(lambda: workers.cycles() >= until, 60)
+    workers.eventually(lambda: workers.cycles() >= until)
     for process in both:
         workers.stop(process)
     assert workers.consecutive()
@@ -84,7 +83,7 @@ def test_a_worker_that_was_stopped_past_its_time_sends_nothing(
     window = ("--send-window", str(SEND_WINDOW))
     fate = ("--step", "send.before", "--times", "3", "--signal", "SIGSTOP")
     stopped = workers.start(*fate, "--journal", str(journal), *window)
-    eventually(journal.exists, 60)
+    workers.eventually(journal.exists)
     stopped_at = time.monotonic()
     with workers.database.write() as session:
         [held] = session.scalars(select(LeaseRecord).where(LeaseRecord.owner.is_not(None)))
@@ -94,15 +93,15 @@ def test_a_worker_that_was_stopped_past_its_time_sends_nothing(
     before = cycles_of(workers, 1)
     activate(workers, [2, 3], "active")
     other = workers.start(*window)
-    eventually(lambda: cycles_of(workers, 2) >= 10 and cycles_of(workers, 3) >= 10, 60)
-    eventually(lambda: time.monotonic() > stopped_at + SEND_WINDOW + 0.5)
+    workers.eventually(lambda: cycles_of(workers, 2) >= 10 and cycles_of(workers, 3) >= 10)
+    workers.eventually(lambda: time.monotonic() > stopped_at + SEND_WINDOW + 0.5)
     assert cycles_of(workers, 1) == before, "a living owner was robbed"
     with workers.database.read() as session:
         lease = session.get_one(LeaseRecord, 1)
         assert (lease.owner, lease.token) == (owner, token)
 
     stopped.send_signal(signal.SIGCONT)
-    eventually(lambda: cycles_of(workers, 1) >= before + 10, 60)
+    workers.eventually(lambda: cycles_of(workers, 1) >= before + 10)
     for process in (stopped, other):
         workers.stop(process)
     with workers.database.read() as session:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -21,7 +20,6 @@ from lts_web.trading.orders import (
     OrderKind,
     OrderOrigin,
     OrderStatus,
-    SendWindow,
     UnlawfulTransition,
     check_transition,
     client_order_id,
@@ -98,9 +96,3 @@ def test_client_ids_are_unique_and_of_harmless_characters(install: str, intent: 
 def test_an_intent_knows_its_side() -> None:
     intent = OrderIntent(OrderKind.ENTRY, OrderOrigin.STRATEGY, "EUR_USD", -5, Decimal("1.1"))
     assert intent.side is Side.SELL
-
-
-def test_the_window_closes_at_its_instant() -> None:
-    end = datetime(2026, 3, 4, tzinfo=UTC)
-    assert SendWindow(end).open_at(end - timedelta(microseconds=1))
-    assert not SendWindow(end).open_at(end)

@@ -60,10 +60,10 @@ def _page(form: LoginForm, problem: str | None = None) -> str:
     )
 
 
-def _initial_password() -> Path | None:
-    """Return the file with the first administrator's password, to people at this computer."""
+def _initial_password() -> str | None:
+    """Return the name of the file with the first password, to people at this computer."""
     file = Path(wiring().settings.data_dir) / "initial-admin.txt"
-    return file if _is_loopback(request.remote_addr) and file.is_file() else None
+    return file.name if _is_loopback(request.remote_addr) and file.is_file() else None
 
 
 def _is_loopback(address: str | None) -> bool:

@@ -129,7 +129,14 @@ class Simulation:
         now, expected, week_end, next_week = datetime.fromtimestamp(0, UTC), -1, 0, 0
         parameters = self._asset["parameters"]
         self._take_stock()
-        bars = zip(columns.times, columns.opens, columns.highs, columns.lows, columns.closes)
+        bars = zip(
+            columns.times,
+            columns.opens,
+            columns.highs,
+            columns.lows,
+            columns.closes,
+            strict=True,
+        )
         for index, (opened, open_, high, low, close) in enumerate(bars):
             if opened >= next_week:
                 week_end, next_week = calendar_week(opened)

@@ -31,7 +31,7 @@ class PortfolioRecord(Record):
     description: Mapped[str] = mapped_column(String(2000), default="")
     base_currency: Mapped[str] = mapped_column(String(3), default="USD")
     initial_capital: Mapped[Decimal] = mapped_column(money_type())
-    latency_minutes: Mapped[float]
+    latency_minutes: Mapped[float | None]
     status: Mapped[str] = mapped_column(String(10), default="inactive")
     feed: Mapped[str] = mapped_column(String(10), default="replay")
     mode: Mapped[str] = mapped_column(String(10), default="automatic")

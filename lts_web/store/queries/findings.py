@@ -60,7 +60,7 @@ class ActivePortfolio:
 
     id: int
     name: str
-    latency_minutes: float
+    latency_minutes: float | None
     finished_at: datetime | None
     next_due_at: datetime | None
     last_cycle_at: datetime | None

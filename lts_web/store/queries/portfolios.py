@@ -48,7 +48,7 @@ class Portfolio:
     description: str
     base_currency: str
     initial_capital: Decimal
-    latency_minutes: float
+    latency_minutes: float | None
     status: str
     feed: str
     mode: str
