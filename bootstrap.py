@@ -373,7 +373,8 @@ def launch(arguments: Sequence[str]) -> NoReturn:
 
 def test(arguments: Sequence[str], quiet: bool) -> int:
     """Run the tests with coverage, free from the caller's LTS_* settings."""
-    command = [str(environment_python()), "-m", "pytest", "--cov", "--cov-report=term"]
+    command = [str(environment_python()), "-m", "pytest", "-n", "2", "--dist", "worksteal"]
+    command += ["--cov", "--cov-report=term"]
     code = run_aloud([*command, *arguments], without_settings(), quiet)
     return {0: OK, 4: WRONG_USE}.get(code, FAILURE)
 

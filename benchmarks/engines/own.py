@@ -1,7 +1,7 @@
 """Runs the rule in LTS: `python -m benchmarks.engines.own FAST SLOW BARS`, in a process of its own.
 
-It prints one JSON object: {clock_seconds, processor_seconds, trades, peak_megabytes}, with trades
-as the peers print them.
+It prints one JSON object: {bars, clock_seconds, processor_seconds, trades, peak_megabytes}, with
+trades as the peers print them.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ def main(arguments: list[str]) -> None:
     summary = broker.run_simulation(strategy, limits=UNLIMITED)
     clock, processor = perf_counter() - clock, process_time() - processor
     result = {
+        "bars": len(bars.times),
         "clock_seconds": clock,
         "processor_seconds": processor,
         "trades": _trades(summary, bars.times),

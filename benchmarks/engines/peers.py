@@ -1,9 +1,8 @@
-"""Runs the rule in a peer: `python -m benchmarks.engines.peers NAME FORM FAST SLOW BARS`.
+"""Runs the rule in a peer: `python -m benchmarks.engines.peers NAME FAST SLOW BARS`.
 
-FORM says who keeps the averages: "indicators" of the engine, as its manual teaches, or the rule,
-bar by bar, "by-hand". It runs in the peers' own environment and imports nothing of LTS. It prints
-one JSON object: {clock_seconds, processor_seconds, trades: [[entry bar, exit bar, units, entry
-price, exit price], ...]}.
+It runs in the peers' own environment and imports nothing of LTS. It prints one JSON object:
+{bars, clock_seconds, processor_seconds, trades: [[entry bar, exit bar, units, entry price, exit
+price], ...]}.
 """
 
 from __future__ import annotations
@@ -40,16 +39,21 @@ class Task:
     bars: Bars
     fast: int
     slow: int
-    by_hand: bool
 
 
 def main(arguments: list[str]) -> None:
     """Run the engine that the command line names."""
-    name, form, fast, slow, path = arguments
-    task = Task(read_bars(Path(path)), int(fast), int(slow), form == "by-hand")
+    name, fast, slow, path = arguments
+    task = Task(read_bars(Path(path)), int(fast), int(slow))
     engine = {"backtrader": run_backtrader, "backtesting": run_backtesting}[name]
     clock, processor, trades = engine(task)
-    print(json.dumps({"clock_seconds": clock, "processor_seconds": processor, "trades": trades}))
+    result = {
+        "bars": len(task.bars.times),
+        "clock_seconds": clock,
+        "processor_seconds": processor,
+        "trades": trades,
+    }
+    print(json.dumps(result))
 
 
 def _frame(bars: Bars) -> Any:
@@ -60,16 +64,6 @@ def _frame(bars: Bars) -> Any:
         {name: list(column) for name, column in prices.items()} | {"Volume": 0.0},
         index=pd.to_datetime(list(bars.times), unit="s"),
     )
-
-
-def _average(closes: Any, length: int) -> Any:
-    """Return the exponential moving average of a whole column, as pandas computes it best."""
-    import pandas as pd  # noqa: PLC0415 – only the peers' environment has it
-
-    series = pd.Series(closes, dtype=float)
-    series.iloc[length - 1] = series.iloc[:length].mean()
-    series.iloc[: length - 1] = float("nan")
-    return series.ewm(span=length, adjust=False).mean()
 
 
 def run_backtesting(task: Task) -> tuple[float, float, Trades]:
@@ -99,8 +93,7 @@ def run_backtesting(task: Task) -> tuple[float, float, Trades]:
             place = self.buy if decision == BUY else self.sell
             place(size=UNITS, sl=stop, tp=target)
 
-    strategy = Crossing
-    test = Backtest(_frame(task.bars), strategy, cash=CASH, margin=1 / LEVERAGE)
+    test = Backtest(_frame(task.bars), Crossing, cash=CASH, margin=1 / LEVERAGE)
     # Trades that are open at the end are told to the user, once; here they do not count.
     warnings.simplefilter("ignore", UserWarning)
     clock, processor = perf_counter(), process_time()

@@ -351,7 +351,7 @@ def transaction_dict(line: VenueTransaction) -> dict[str, Any]:
     return {
         "id": line.id,
         "time": line.time,
-        "kind": line.kind.value,
+        "kind": str(line.kind),
         "balance": str(line.balance),
         "order_id": line.order_id,
         "trade_id": line.trade_id,

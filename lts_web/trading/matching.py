@@ -30,6 +30,10 @@ from lts_web.trading.money import ONE, ZERO, RateTable, round_money
 from lts_web.trading.positions import profit
 
 
+# An exit is at the raw price; its trade remembers what else it costs.
+_NO_COSTS = CostModel()
+
+
 class TransactionKind(StrEnum):
     """What a line of a venue's log tells."""
 
@@ -240,6 +244,7 @@ class Book:
             units=-trade.units,
             requested_at=ticket.requested_at,
             arrives_at=ticket.arrives_at,
+            costs=_NO_COSTS,
         )
         self.orders[number] = PendingOrder(number, request, closes=trade.id)
         return line
@@ -463,7 +468,7 @@ class Book:
                 price=price,
                 rate=rate,
                 commission=commission,
-                reason=FillReason.MARKET.value,
+                reason=str(FillReason.MARKET),
                 stop_loss=ticket.stop_loss,
                 take_profit=ticket.take_profit,
             )
@@ -516,7 +521,7 @@ class Book:
                 rate=rate,
                 pnl=pnl,
                 swap=swap,
-                reason=reason.value,
+                reason=str(reason),
             )
         )
         if self.orders:

@@ -138,6 +138,8 @@ class Workers:
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
         self.database.close()
         self.venues.close()
