@@ -139,7 +139,8 @@ def tabulate(path: Path, peers: Path, rounds: int) -> None:
         found = compare(path, peers, lengths, rounds)
         figures = (f"{median(found.ratios(name)):{len(name) + 2}.1f}" for name in WANTED)
         density = 1000 * found.trades / found.bars
-        print(f"  {lengths[0]:>4}/{lengths[1]:<4} {density:>21.1f}  " + "  ".join(figures), flush=True)
+        line = f"  {lengths[0]:>4}/{lengths[1]:<4} {density:>21.1f}  " + "  ".join(figures)
+        print(line, flush=True)
 
 
 def check_same(name: str, own: list[list[float]], theirs: list[list[float]]) -> None:
@@ -190,7 +191,7 @@ def grow(folder: Path, smaller: int, rounds: int) -> bool:
 def make_bars(count: int, seed: int = 7) -> Bars:
     """Return hourly bars of a random walk around 1.1, without gaps, in open markets only."""
     draw = random.Random(seed)
-    times, prices = array("q"), tuple(array("d") for _ in range(4))
+    times, prices = array("q"), (array("d"), array("d"), array("d"), array("d"))
     begin = market_time_of(datetime(2000, 1, 2, 22, tzinfo=UTC))
     price = 1.1
     for index in range(count):
@@ -203,12 +204,12 @@ def make_bars(count: int, seed: int = 7) -> Bars:
         for column, value in zip(prices, (price, high, low, close), strict=True):
             column.append(value)
         price = close
-    return Bars(times, *prices, _quiet(times))
+    return Bars(times, *prices, quiet=_quiet(times))
 
 
 def reference_bars(folder: Path) -> Bars:
     """Return the real bars of the reference files that lie in the calendar."""
-    times, prices = array("q"), tuple(array("d") for _ in range(4))
+    times, prices = array("q"), (array("d"), array("d"), array("d"), array("d"))
     for name in REFERENCE_FILES:
         read = read_bars(folder / name, ColumnNames(), find_instrument("EUR_USD"))
         for index, opened in enumerate(read.times):
@@ -217,7 +218,7 @@ def reference_bars(folder: Path) -> Bars:
                 columns = (read.opens, read.highs, read.lows, read.closes)
                 for target, source in zip(prices, columns, strict=True):
                     target.append(source[index])
-    return Bars(times, *prices, _quiet(times))
+    return Bars(times, *prices, quiet=_quiet(times))
 
 
 def _quiet(times: array[int]) -> array[int]:

@@ -22,8 +22,6 @@ from benchmarks.engines.crossover import (
     LEVERAGE,
     SELL,
     UNITS,
-    Averages,
-    Bars,
     Crossover,
     levels,
     read_bars,
@@ -40,23 +38,19 @@ UNLIMITED = RiskLimits(max_risk_per_trade=Decimal(1), position_size=Decimal(1))
 class Strategy:
     """The rule in the shape that every strategy plugin has."""
 
-    def __init__(self, fast: int, slow: int, bars: Bars) -> None:
-        self.averages = Averages(fast, slow)
-        self.rule = Crossover(slow, bars.quiet)
-        self.index = -1
+    def __init__(self, rule: Crossover) -> None:
+        self.rule = rule
 
     def decide(self, asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str, Any]:
         """Decide at a bar's close."""
-        self.index += 1
         close, positions = market_data["close"], asset_data["open_positions"]
         held = 0 if not positions else BUY if positions[0]["side"] == "long" else SELL
-        lead = self.averages.follow(market_data["high"], market_data["low"], close)
-        decision = self.rule.decide(self.index, lead, held)
+        decision = self.rule.decide(market_data["high"], market_data["low"], close, held)
         if decision == HOLD:
             return {"action": "none"}
         if decision == LEAVE:
             return {"action": "close"}
-        stop, target = levels(decision, close, self.averages.true_range)
+        stop, target = levels(decision, close, self.rule.true_range)
         return {
             "action": "open",
             "parameters": {
@@ -72,10 +66,8 @@ def main(arguments: list[str]) -> None:
     """Run the simulation over the bars of the command line."""
     bars = read_bars(Path(arguments[2]))
     broker = BacktraderSimulationBroker(FREE | {"initial_cash": CASH, "leverage": LEVERAGE})
-    broker.load_columns(
-        Columns(HOUR, bars.times, bars.opens, bars.highs, bars.lows, bars.closes)
-    )
-    strategy = Strategy(int(arguments[0]), int(arguments[1]), bars)
+    broker.load_columns(Columns(HOUR, bars.times, bars.opens, bars.highs, bars.lows, bars.closes))
+    strategy = Strategy(Crossover(int(arguments[0]), int(arguments[1]), bars.quiet))
     clock, processor = perf_counter(), process_time()
     summary = broker.run_simulation(strategy, limits=UNLIMITED)
     clock, processor = perf_counter() - clock, process_time() - processor

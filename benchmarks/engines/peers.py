@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -22,7 +21,6 @@ from benchmarks.engines.crossover import (
     LEAVE,
     LEVERAGE,
     UNITS,
-    Averages,
     Bars,
     Crossover,
     levels,
@@ -32,23 +30,15 @@ from benchmarks.engines.crossover import (
 Trades = list[tuple[int, int, int, float, float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be run."""
-
-    bars: Bars
-    fast: int
-    slow: int
-
-
 def main(arguments: list[str]) -> None:
     """Run the engine that the command line names."""
     name, fast, slow, path = arguments
-    task = Task(read_bars(Path(path)), int(fast), int(slow))
+    bars = read_bars(Path(path))
+    rule = Crossover(int(fast), int(slow), bars.quiet)
     engine = {"backtrader": run_backtrader, "backtesting": run_backtesting}[name]
-    clock, processor, trades = engine(task)
+    clock, processor, trades = engine(bars, rule)
     result = {
-        "bars": len(task.bars.times),
+        "bars": len(bars.times),
         "clock_seconds": clock,
         "processor_seconds": processor,
         "trades": trades,
@@ -66,34 +56,30 @@ def _frame(bars: Bars) -> Any:
     )
 
 
-def run_backtesting(task: Task) -> tuple[float, float, Trades]:
+def run_backtesting(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
     """Return the seconds that backtesting.py needs, and its closed trades."""
     from backtesting import Backtest, Strategy  # noqa: PLC0415 – only the one that is measured
 
-    rule = Crossover(task.slow, task.bars.quiet)
-
     class Crossing(Strategy):
         def init(self) -> None:
-            self.averages = Averages(task.fast, task.slow)
             # The engine calls `next` from the second bar on.
-            self.averages.follow(task.bars.highs[0], task.bars.lows[0], task.bars.closes[0])
+            rule.decide(bars.highs[0], bars.lows[0], bars.closes[0], 0)
 
         def next(self) -> None:
-            data, averages = self.data, self.averages
             # Arithmetic with the numbers of numpy would be slower.
-            close = float(data.Close[-1])
-            lead = averages.follow(float(data.High[-1]), float(data.Low[-1]), close)
-            decision = rule.decide(averages.bars - 1, lead, self.position.size)
+            data = self.data
+            high, low, close = float(data.High[-1]), float(data.Low[-1]), float(data.Close[-1])
+            decision = rule.decide(high, low, close, self.position.size)
             if decision == HOLD:
                 return
             if decision == LEAVE:
                 self.position.close()
                 return
-            stop, target = levels(decision, close, averages.true_range)
+            stop, target = levels(decision, close, rule.true_range)
             place = self.buy if decision == BUY else self.sell
             place(size=UNITS, sl=stop, tp=target)
 
-    test = Backtest(_frame(task.bars), Crossing, cash=CASH, margin=1 / LEVERAGE)
+    test = Backtest(_frame(bars), Crossing, cash=CASH, margin=1 / LEVERAGE)
     # Trades that are open at the end are told to the user, once; here they do not count.
     warnings.simplefilter("ignore", UserWarning)
     clock, processor = perf_counter(), process_time()
@@ -107,18 +93,15 @@ def run_backtesting(task: Task) -> tuple[float, float, Trades]:
     return clock, processor, trades
 
 
-def run_backtrader(task: Task) -> tuple[float, float, Trades]:
+def run_backtrader(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
     """Return the seconds that backtrader needs, and its closed trades."""
     import backtrader  # noqa: PLC0415 – only the one that is measured
-
-    rule = Crossover(task.slow, task.bars.quiet)
 
     class Crossing(backtrader.Strategy):
         def __init__(self) -> None:
             self.bracket: list[Any] = []
             self.entry: tuple[int, int, float] | None = None
             self.made: Trades = []
-            self.averages = Averages(task.fast, task.slow)
 
         def notify_order(self, order: Any) -> None:
             if order.status != order.Completed:
@@ -134,8 +117,7 @@ def run_backtrader(task: Task) -> tuple[float, float, Trades]:
         def next(self) -> None:
             data = self.data
             close = data.close[0]
-            lead = self.averages.follow(data.high[0], data.low[0], close)
-            decision = rule.decide(len(self.data) - 1, lead, self.position.size)
+            decision = rule.decide(data.high[0], data.low[0], close, self.position.size)
             if decision == HOLD:
                 return
             if decision == LEAVE:
@@ -143,7 +125,7 @@ def run_backtrader(task: Task) -> tuple[float, float, Trades]:
                 for order in self.bracket[1:]:
                     self.cancel(order)
                 return
-            stop, target = levels(decision, close, self.averages.true_range)
+            stop, target = levels(decision, close, rule.true_range)
             place = self.buy_bracket if decision == BUY else self.sell_bracket
             self.bracket = place(
                 size=UNITS,
@@ -154,7 +136,7 @@ def run_backtrader(task: Task) -> tuple[float, float, Trades]:
 
     cerebro = backtrader.Cerebro(stdstats=False)
     cerebro.addstrategy(Crossing)
-    cerebro.adddata(backtrader.feeds.PandasData(dataname=_frame(task.bars), openinterest=None))
+    cerebro.adddata(backtrader.feeds.PandasData(dataname=_frame(bars), openinterest=None))
     cerebro.broker.setcash(CASH)
     cerebro.broker.setcommission(leverage=LEVERAGE)
     clock, processor = perf_counter(), process_time()

@@ -58,17 +58,18 @@ class Columns:
 class BarsView(Sequence[BarRow]):
     """At most `limit` bars of `columns`, the last of them at index `end`; read-only."""
 
-    __slots__ = ("_columns", "_start", "_stop")
+    __slots__ = ("_columns", "_limit", "_stop")
 
     def __init__(self, columns: Columns, end: int, limit: int = HISTORY_BARS) -> None:
         """Look at the bars up to and with index `end` (−1: an empty view)."""
+        # One view is made at every bar, so nothing else is worked out before it is asked for.
         self._columns = columns
-        self._stop = stop = end + 1
-        self._start = stop - limit if stop > limit else 0
+        self._limit = limit
+        self._stop = end + 1
 
     def __len__(self) -> int:
         """Return the number of bars in view."""
-        return self._stop - self._start
+        return min(self._stop, self._limit)
 
     @overload
     def __getitem__(self, index: int) -> BarRow: ...
@@ -78,17 +79,18 @@ class BarsView(Sequence[BarRow]):
 
     def __getitem__(self, index: int | slice) -> BarRow | list[BarRow]:
         """Return one bar, or a list of bars for a slice; IndexError outside the view."""
-        length = self._stop - self._start
+        length = len(self)
+        start = self._stop - length
         if isinstance(index, slice):
-            return [self._columns.row(self._start + one) for one in range(*index.indices(length))]
+            return [self._columns.row(start + one) for one in range(*index.indices(length))]
         place = index + length if index < 0 else index
         if not 0 <= place < length:
             raise IndexError(f"there is no bar {index} among {length}")
-        return self._columns.row(self._start + place)
+        return self._columns.row(start + place)
 
     def __iter__(self) -> Iterator[BarRow]:
         """Yield the bars, oldest first."""
-        return map(self._columns.row, range(self._start, self._stop))
+        return map(self._columns.row, range(self._stop - len(self), self._stop))
 
     def opens(self, n: int | None = None) -> list[float]:
         """Return the opens of the last `n` bars (None: of all in view), oldest first."""
@@ -107,11 +109,9 @@ class BarsView(Sequence[BarRow]):
         return self._last(self._columns.closes, n)
 
     def _last(self, column: array[float], n: int | None) -> list[float]:
-        start = stop = self._stop
-        if n is None or n > stop - self._start:
-            start = self._start
-        elif n >= 0:
-            start = stop - n
-        else:
-            raise ValueError(f"{n} is no number of bars: ask for 0 or more")
-        return column[start:stop].tolist()
+        stop, length = self._stop, self._limit
+        if n is not None and n < length:
+            if n < 0:
+                raise ValueError(f"{n} is no number of bars: ask for 0 or more")
+            length = n
+        return column[stop - length if stop > length else 0 : stop].tolist()

@@ -29,7 +29,6 @@ from lts_web.trading.market import Bar
 from lts_web.trading.money import ONE, ZERO, RateTable, round_money
 from lts_web.trading.positions import profit
 
-
 # An exit is at the raw price; its trade remembers what else it costs.
 _NO_COSTS = CostModel()
 

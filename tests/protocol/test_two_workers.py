@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -74,16 +75,17 @@ def activate(workers: Workers, portfolios: list[int], status: str) -> None:
         )
 
 
-def test_a_worker_that_was_stopped_past_its_time_sends_nothing(
-    workers: Workers, tmp_path: Path
-) -> None:
+def stands_still(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def test_a_worker_that_was_stopped_past_its_time_sends_nothing(workers: Workers) -> None:
     """It stands still right before a send, past lease and send window, while another one works."""
     activate(workers, [2, 3], "inactive")
-    journal = tmp_path / "journal"
     window = ("--send-window", str(SEND_WINDOW))
     fate = ("--step", "send.before", "--times", "3", "--signal", "SIGSTOP")
-    stopped = workers.start(*fate, "--journal", str(journal), *window)
-    workers.eventually(journal.exists)
+    stopped = workers.start(*fate, *window)
+    workers.eventually(lambda: stands_still(stopped.pid))
     stopped_at = time.monotonic()
     with workers.database.write() as session:
         [held] = session.scalars(select(LeaseRecord).where(LeaseRecord.owner.is_not(None)))

@@ -41,11 +41,11 @@ class Fate:
             self._reached[step] += 1
             met = step == self._step and self._reached[step] == self._times
         if met:
+            if self._signal != signal.SIGKILL:
+                wait_for_rest(Path(os.environ["LTS_DATA_DIR"]))
             if self._journal is not None:
                 with self._journal.open("a") as stream:
                     stream.write(f"{step}\n")
-            if self._signal != signal.SIGKILL:
-                wait_for_rest(Path(os.environ["LTS_DATA_DIR"]))
             os.kill(os.getpid(), self._signal)
 
 

@@ -29,6 +29,7 @@ from lts_web.plugins.broker.bar_replay import (
     BarReplay,
     Market,
     calendar_week,
+    exact,
     half_even,
 )
 from lts_web.plugins.broker.bar_table import timeframe_name
@@ -151,7 +152,7 @@ class Simulation:
             now = now + step if opened == expected else datetime.fromtimestamp(opened + width, UTC)
             expected = opened + width
             asset, position = self._asset.copy(), self._position
-            asset["parameters"] = parameters.copy()
+            asset["parameters"] = parameters.copy() if parameters else {}
             if position is None:
                 asset["open_positions"] = []
             else:
@@ -210,8 +211,10 @@ class Simulation:
             return
         if isinstance(decision, Hold):
             return
-        bar, half = self.replay.bar(index), self._half_spread
-        quote = Quote(now, bar.close - half, bar.close + half)
+        # Only an entry asks whether there is a bar; the quote is all that an exit needs.
+        bar = self.replay.bar(index) if isinstance(decision, Open) else None
+        close = exact(self.setup.market.columns.closes[index]) if bar is None else bar.close
+        quote = Quote(now, close - self._half_spread, close + self._half_spread)
         name = self.setup.market.instrument.name
         view = MarketView(name, now, bar, quote, True, market_open, "stored")
         code = ""
