@@ -232,7 +232,11 @@ def build_worker(
         trading.database, wall_clock, timedelta(days=loaded.settings.decision_retention_days)
     )
     wake = register(queue, turn.run, upkeep.run)
-    trading.service.asked_to_stop = queue.stopping
+    restart_after = loaded.settings.worker_restart_after_abandoned
+    # A worker that has lost too many plugin calls ends its turn as well, to start anew.
+    trading.service.asked_to_stop = lambda: (
+        queue.stopping() or trading.runner.abandoned >= restart_after
+    )
     queue.on_shutdown(name="rest")(heartbeat.stop)
     atexit.register(trading.close)  # the last close folds SQLite's journals into their files
     write_plugin_states(trading.database, Registry(WORKER_FAMILIES).rows(), wall_clock())

@@ -27,12 +27,11 @@ from lts_web.services.runs import AssetRun, CycleRun
 from lts_web.store import cycles as cycle_store
 from lts_web.store import orders as store
 from lts_web.store.audit import write_audit
-from lts_web.store.decisions import decision_record
+from lts_web.store.decisions import add_decision, decision_values
 from lts_web.store.engine import Database, Session
 from lts_web.store.live import bump, portfolio_topic
 from lts_web.store.models import (
     BrokerAccountRecord,
-    OrderEventRecord,
     OrderRecord,
     PositionRecord,
 )
@@ -117,16 +116,12 @@ class OrderDesk:
             if denied is not None and denied.code is DenialCode.LEASE_LOST:
                 asset.fail(denied.code, denied.detail)
                 return denied
-            order = self._add_order(session, run, asset, intent, ordinal, now, denied)
+            written = self._add_order(session, run, asset, intent, ordinal, now, denied)
             bump(session, run.user_id, portfolio_topic(run.portfolio_id))
             self._reach("intent.before_commit")
-        asset.order_ids.append(order.id)
+        asset.order_ids.append(written.order_id)
         self._reach("intent.written")
-        if denied is not None:
-            return denied
-        assert order.client_order_id is not None
-        assert order.send_before is not None
-        return Written(order.id, order.client_order_id, order.send_before)
+        return denied if denied is not None else written
 
     def _intent_denial(
         self,
@@ -136,10 +131,11 @@ class OrderDesk:
         intent: OrderIntent,
         now: datetime,
     ) -> Denied | None:
-        lease = cycle_store.lease_of(session, run.portfolio_id)
-        if run.closed or lease.token != run.lease_token or lease.owner != run.owner:
+        until = now + timedelta(seconds=LEASE_SECONDS)
+        if run.closed or not cycle_store.renew_lease(
+            session, run.portfolio_id, run.lease_token, run.owner, until
+        ):
             return deny(DenialCode.LEASE_LOST)
-        lease.expires_at = now + timedelta(seconds=LEASE_SECONDS)
         working = store.working_orders(session, asset.id)
         if any(order.status == OrderStatus.UNKNOWN.value for order in working):
             return deny(DenialCode.OUTCOME_UNKNOWN)
@@ -182,18 +178,19 @@ class OrderDesk:
         ordinal: int,
         now: datetime,
         denied: Denied | None,
-    ) -> OrderRecord:
+    ) -> Written:
         if denied is not None:
             asset.outcome, asset.code, asset.detail = "denied", denied.code.value, denied.detail
         else:
             asset.outcome, asset.code, asset.detail = "ordered", None, ""
         if asset.decision_id is None:
-            decision = decision_record(asset, run, now)
-            session.add(decision)
-            session.flush()
-            asset.decision_id = decision.id
-        viewed_at = asset.viewed_at or now
-        order = OrderRecord(
+            asset.decision_id = add_decision(session, decision_values(asset, run, now))
+        send_before = (asset.viewed_at or now) + self._send_window
+        status = (OrderStatus.CREATED if denied is None else OrderStatus.DENIED).value
+        code = denied.code.value if denied is not None else None
+        detail = denied.detail if denied is not None else ""
+        order_id = store.add_order(
+            session,
             portfolio_id=run.portfolio_id,
             asset_id=asset.id,
             account_id=asset.account.id,
@@ -206,7 +203,7 @@ class OrderDesk:
             instrument=intent.instrument,
             side=intent.side.value,
             order_type=intent.order_type,
-            status=(OrderStatus.CREATED if denied is None else OrderStatus.DENIED).value,
+            status=status,
             units=intent.units,
             price=intent.decision_price,
             stop_loss=intent.stop_loss,
@@ -215,40 +212,38 @@ class OrderDesk:
             margin=intent.margin,
             initial_risk=intent.initial_risk,
             binding_cap=intent.binding_cap,
-            code=denied.code.value if denied is not None else None,
-            detail=denied.detail if denied is not None else "",
+            code=code,
+            detail=detail,
             broker_trade_id=intent.trade_id,
             last_transaction_id=asset.account.last_transaction_id,
             lease_token=run.lease_token,
-            send_before=viewed_at + self._send_window if denied is None else None,
+            send_before=send_before if denied is None else None,
             market_time=run.market_time,
             created_at=now,
             updated_at=now,
         )
-        session.add(order)
-        session.flush()
+        client_id = client_order_id(self._install, order_id)
         if denied is None:
-            order.client_order_id = client_order_id(self._install, order.id)
-        session.add(
-            OrderEventRecord(
-                order_id=order.id,
-                from_status=None,
-                to_status=order.status,
-                detail=order.detail or f"sized by the cap '{intent.binding_cap}'",
-                market_time=run.market_time,
-                recorded_at=now,
-            )
+            store.name_order(session, order_id, client_id)
+        store.add_event(
+            session,
+            order_id=order_id,
+            from_status=None,
+            to_status=status,
+            detail=detail or f"sized by the cap '{intent.binding_cap}'",
+            market_time=run.market_time,
+            recorded_at=now,
         )
         write_audit(
             session,
             actor="worker",
-            action=f"order.{order.status}",
+            action=f"order.{status}",
             object_type="order",
-            object_id=order.id,
-            details={"cycle": run.id, "units": intent.units, "code": order.code},
+            object_id=order_id,
+            details={"cycle": run.id, "units": intent.units, "code": code},
             now=now,
         )
-        return order
+        return Written(order_id, client_id, send_before)
 
     # --- the call ---------------------------------------------------------------------------
 
@@ -286,10 +281,10 @@ class OrderDesk:
         outcome, lines = self._compared_with_log(asset, intent, written, outcome)
         now = self._clock()
         with self._database.write() as session:
-            lease = cycle_store.lease_of(session, run.portfolio_id)
+            token, _owner = cycle_store.lease_token(session, run.portfolio_id)
             order = session.get_one(OrderRecord, written.order_id)
             account = session.get_one(BrokerAccountRecord, asset.account.id)
-            if lease.token != run.lease_token:
+            if token != run.lease_token:
                 asset.fail(DenialCode.LEASE_LOST, "The portfolio was taken over meanwhile.")
                 return
             if OrderStatus(order.status) is OrderStatus.CREATED:

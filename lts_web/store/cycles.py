@@ -80,6 +80,15 @@ _DATASETS = select(DatasetRecord).where(
     DatasetRecord.id.in_(bindparam("ids", expanding=True)), DatasetRecord.state == "ready"
 )
 _HELD_LEASES = select(LeaseRecord).where(LeaseRecord.owner.is_not(None))
+_RENEW_LEASE = (
+    update(_LEASES)
+    .where(
+        _LEASES.c.portfolio_id == bindparam("of_portfolio"),
+        _LEASES.c.token == bindparam("of_token"),
+        _LEASES.c.owner == bindparam("of_owner"),
+    )
+    .values(expires_at=bindparam("until"))
+)
 _LEASE_TOKEN = select(_LEASES.c.token, _LEASES.c.owner).where(
     _LEASES.c.portfolio_id == bindparam("portfolio")
 )
@@ -182,6 +191,22 @@ def lease_of(session: Session, portfolio_id: int) -> LeaseRecord:
         session.add(lease)
         session.flush()
     return lease
+
+
+def renew_lease(
+    session: Session, portfolio_id: int, token: int, owner: str, expires_at: datetime
+) -> bool:
+    """Lengthen the lease; False: it is not this owner's, or another token is in force."""
+    renewed = session.connection().execute(
+        _RENEW_LEASE,
+        {
+            "of_portfolio": portfolio_id,
+            "of_token": token,
+            "of_owner": owner,
+            "until": expires_at,
+        },
+    )
+    return renewed.rowcount == 1
 
 
 def held_leases(session: Session) -> list[LeaseRecord]:

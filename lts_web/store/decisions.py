@@ -7,6 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
 from lts_web.store.models import DecisionRecord
 from lts_web.trading.decisions import Decision, action_of
 from lts_web.trading.market import MarketView
@@ -35,9 +38,14 @@ class DecidingCycle(Protocol):
     market_time: datetime
 
 
-def decision_record(asset: DecidedAsset, run: DecidingCycle, now: datetime) -> DecisionRecord:
-    """Return the row of an asset's decision as it stands; the caller adds it to its session."""
-    return DecisionRecord(**decision_values(asset, run, now))
+_ADD = insert(DecisionRecord.metadata.tables[DecisionRecord.__tablename__])
+
+
+def add_decision(session: Session, values: dict[str, Any]) -> int:
+    """Insert the row of an asset's decision and return its id."""
+    made = session.connection().execute(_ADD, values)
+    assert made.lastrowid is not None
+    return made.lastrowid
 
 
 def decision_values(asset: DecidedAsset, run: DecidingCycle, now: datetime) -> dict[str, Any]:

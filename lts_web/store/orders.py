@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from lts_web.store.models import OrderRecord, PositionRecord
 from lts_web.store.models.trading import WORKING
-from lts_web.store.rows import write_row
+from lts_web.store.rows import row_values, update_of, write_row
 from lts_web.trading.money import ZERO
 from lts_web.trading.orders import UNRESOLVED_STATUSES, OrderKind, OrderStatus, check_transition
 
@@ -78,6 +78,7 @@ _FILL = select(_FILLS.c.id).where(
     _FILLS.c.account_id == bindparam("account"),
     _FILLS.c.venue_transaction_id == bindparam("transaction"),
 )
+_ADD_ORDER, _NAME_ORDER = insert(_ORDERS), update_of(_ORDERS, "client_order_id")
 _ADD_EVENT, _ADD_FILL, _ADD_POSITION = insert(_EVENTS), insert(_FILLS), insert(_POSITIONS)
 
 
@@ -180,6 +181,19 @@ def fill_exists(session: Session, account_id: int, transaction_id: str) -> bool:
         _FILL, {"account": account_id, "transaction": transaction_id}
     )
     return found.scalar_one_or_none() is not None
+
+
+def add_order(session: Session, **values: Any) -> int:
+    """Insert an order and return its id."""
+    made = session.connection().execute(_ADD_ORDER, values)
+    assert made.lastrowid is not None
+    return made.lastrowid
+
+
+def name_order(session: Session, order_id: int, client_id: str) -> None:
+    """Write the client order id, which is made of the order's own."""
+    named = row_values(order_id, {"client_order_id": client_id})
+    session.connection().execute(_NAME_ORDER, named)
 
 
 def add_event(session: Session, **values: Any) -> None:

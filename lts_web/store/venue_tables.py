@@ -19,6 +19,7 @@ from sqlalchemy import (
     ForeignKey,
     Integer,
     MetaData,
+    Row,
     RowMapping,
     String,
     Table,
@@ -227,20 +228,38 @@ PUT_PROGRESS = _held(progress, "series").put
 
 def load_book(connection: Connection, key: str) -> Book:
     """Return the account's book as it was last saved; UnknownVenueAccount if there is none."""
-    account = connection.execute(_ACCOUNT, {"key": key}).one_or_none()
-    if account is None:
-        raise UnknownVenueAccount(
-            f"the simulated venue has no account {key!r}: open it before it is used"
-        )
+    account = load_account(connection, key)
     of_key = {"key": key}
     return Book(
         account.currency,
         account.balance,
         last_transaction_id=account.last_transaction_id,
-        orders={row["id"]: _order(row) for row in connection.execute(_ORDERS, of_key).mappings()},
-        trades={row["id"]: _trade(row) for row in connection.execute(_TRADES, of_key).mappings()},
+        orders=load_orders(connection, key),
+        trades=load_trades(connection, key),
         prices=dict(connection.execute(_PRICES, of_key).all()),
     )
+
+
+def load_account(connection: Connection, key: str) -> Row[Any]:
+    """Return the account's row; UnknownVenueAccount if there is none."""
+    account = connection.execute(_ACCOUNT, {"key": key}).one_or_none()
+    if account is None:
+        raise UnknownVenueAccount(
+            f"the simulated venue has no account {key!r}: open it before it is used"
+        )
+    return account
+
+
+def load_orders(connection: Connection, key: str) -> dict[int, PendingOrder]:
+    """Return the account's pending requests by id, oldest first."""
+    rows = connection.execute(_ORDERS, {"key": key}).mappings()
+    return {row["id"]: _order(row) for row in rows}
+
+
+def load_trades(connection: Connection, key: str) -> dict[int, OpenTrade]:
+    """Return the account's open trades by id, oldest first."""
+    rows = connection.execute(_TRADES, {"key": key}).mappings()
+    return {row["id"]: _trade(row) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

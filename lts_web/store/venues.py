@@ -23,7 +23,10 @@ from lts_web.store.venue_tables import (
     Saved,
     UnknownVenueAccount,
     accounts,
+    load_account,
     load_book,
+    load_orders,
+    load_trades,
     prices,
     progress,
     read_log,
@@ -219,11 +222,15 @@ class DurableVenue:
 
     def open_trades(self) -> list[OpenTrade]:
         """Return the open trades, oldest first."""
-        return self._read(lambda book: list(book.trades.values()))
+        with self._venues.reading() as connection:
+            load_account(connection, self.key)
+            return list(load_trades(connection, self.key).values())
 
     def pending_orders(self) -> list[PendingOrder]:
         """Return the pending requests, oldest first."""
-        return self._read(lambda book: list(book.orders.values()))
+        with self._venues.reading() as connection:
+            load_account(connection, self.key)
+            return list(load_orders(connection, self.key).values())
 
     def transactions_since(self, last_id: int, limit: int = 1000) -> list[VenueTransaction]:
         """Return the log's lines with an id above `last_id`, oldest first, at most `limit`."""

@@ -419,7 +419,6 @@ def test_the_times_of_the_protocol_are_the_codes() -> None:
     told = {cells[2].strip("`"): cells[1] for cells in table}
     assert told == {name: f"{value.total_seconds():g} s" for name, value in values.items()}
     assert f"{wiring.SEND_WINDOW.total_seconds():g} seconds" in README
-    assert f"turns of {wiring.TURN_SECONDS:g} seconds" in README
 
 
 def proofs() -> Iterator[str]:
