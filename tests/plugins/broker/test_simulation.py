@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from lts_web.plugins.boundary import read_transactions
 from lts_web.plugins.broker.backtrader_simulation_broker import BacktraderSimulationBroker
 from lts_web.plugins.broker.bar_replay import Market, half_even
 from lts_web.plugins.broker.bar_table import ColumnNames, read_bars
-from lts_web.plugins.broker.simulation import Setup, Simulation
+from lts_web.plugins.broker.simulation import DrawdownGauge, Setup, Simulation
 from lts_web.plugins.broker.strategy_forms import limits_of
 from lts_web.plugins.strategy.default_strategy import DefaultStrategy
 from lts_web.trading.instruments import find_instrument
@@ -433,16 +434,28 @@ def test_what_a_strategy_raises_reaches_its_author() -> None:
         broker.run_simulation(broken)
 
 
-def test_nothing_a_strategy_does_to_its_arguments_matters() -> None:
-    def vandal(asset: dict[str, Any], market: dict[str, Any]) -> dict[str, Any]:
-        answer = Buyer().decide(asset, market)
-        for position in asset["open_positions"]:
+class Vandal(Buyer):
+    """Decides as its base does, and then spoils everything that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[dict[str, Any]] = []
+
+    def decide(self, asset_data: dict[str, Any], market_data: dict[str, Any]) -> dict[str, Any]:
+        self.told.append(dict(asset_data["parameters"]))
+        answer = super().decide(asset_data, market_data)
+        for position in asset_data["open_positions"]:
             position["quantity"] = 0
-        asset["open_positions"].append("nonsense")
-        asset.clear()
-        market.clear()
+        asset_data["parameters"]["position_size"] = "nonsense"
+        asset_data["open_positions"].append("nonsense")
+        market_data["predictions"].append("nonsense")
+        asset_data.clear()
+        market_data.clear()
         return answer
 
+
+def test_nothing_a_strategy_does_to_its_arguments_matters() -> None:
+    vandal = Vandal()
     bars = hourly(*flat(1.1, 4), (1.1, 1.12, 1.1, 1.12), *flat(1.12, 3))
     clean, dirty = BacktraderSimulationBroker(), BacktraderSimulationBroker()
     clean.load_columns(bars)
@@ -450,6 +463,38 @@ def test_nothing_a_strategy_does_to_its_arguments_matters() -> None:
     expected = clean.run_simulation(Buyer(), limits=RiskLimits())
     assert expected["total_trades"] == 2
     assert dirty.run_simulation(vandal, limits=RiskLimits()) == expected
+    assert vandal.told == [vandal.params] * len(bars)
+
+
+def test_at_the_close_of_the_week_nothing_is_opened_whatever_the_bar_length() -> None:
+    sunday = datetime(2026, 1, 4, 22, tzinfo=UTC)  # 17:00 in New York
+    answer = {"action": "open", "parameters": {"side": "buy", "sl": 1.0, "tp": 1.2}}
+    for hours in (24, 8, 1):
+        count = 120 // hours
+        broker = BacktraderSimulationBroker()
+        bars = hourly(*flat(1.1, count), start=sunday, seconds=hours * 3600)
+        broker.load_columns(bars)
+        decisions = broker.run_simulation(lambda asset, market: answer)["decisions"]
+        # The fill of the first entry comes with the second bar, so only one is ever opened.
+        others = {"open": 1, "ASSET_POSITION_OPEN": count - 2, "none": 0}
+        assert decisions == others | {"MARKET_CLOSED": 1}
+    # A bar of a whole week closes when the next week opens, and there the market is open.
+    broker = BacktraderSimulationBroker()
+    broker.load_columns(hourly(*flat(1.1, 1), start=sunday, seconds=7 * 86_400))
+    assert broker.run_simulation(lambda asset, market: answer)["decisions"]["open"] == 1
+
+
+@given(st.lists(st.integers(-50, 50), min_size=1))
+def test_the_drawdown_is_the_deepest_fall_below_the_highest_so_far(changes: list[int]) -> None:
+    gauge, equities = DrawdownGauge(100), [100]
+    for change in changes:
+        equities.append(equities[-1] + change)
+        gauge.see(equities[-1])
+    falls = [
+        (peak - equity) / peak
+        for peak, equity in zip(accumulate(equities, max), equities, strict=True)
+    ]
+    assert gauge.worst == max(falls)
 
 
 def test_conversion_bars_must_be_as_long_as_the_traded_ones() -> None:
