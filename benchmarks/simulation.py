@@ -34,8 +34,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = Path(__file__).with_name("requirements.lock")
 WANTED = {"backtrader": 8.0, "backtesting": 2.5}
 MEMORY_LIMIT_MEGABYTES = 600
-# Ten times the bars may take so many times the processor's time; the rest is noise.
-GROWTH_LIMIT = 12.5
+# Ten times the bars may take so many times the processor's time. What is above ten is noise: a long
+# run meets more of the machine's other work; anything quadratic would come near a hundred.
+GROWTH_LIMIT = 15
 
 # Lengths of the two averages, in bars: what is wanted must hold for the first.
 TYPICAL = (40, 120)

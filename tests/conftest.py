@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 # These machines are shared: how long one example takes says nothing about the code.
-settings.register_profile("lts", deadline=None)
+settings.register_profile("lts", deadline=None, max_examples=60)
 settings.load_profile("lts")
 
 

@@ -2,7 +2,7 @@
 
 The rule is the crossing of two exponential moving averages of the close. A position that stands
 against them is left; a flat account enters in their direction, once for each crossing, with a stop
-six and a target nine average true ranges away from the close. At a close at which the market
+six and a target nine average ranges of a bar away from the close. At a close at which the market
 closes too, nothing is decided. Every engine feeds the one object below, bar by bar, so that all
 do the same arithmetic at the same price. This module knows no engine and imports nothing but the
 standard library.
@@ -40,13 +40,12 @@ class Bars(NamedTuple):
 class Crossover:
     """Keeps the averages and decides; `fast` and `slow` are their lengths, in bars.
 
-    `true_range` is averaged over `slow` bars. Nothing is decided during the first `slow` bars,
-    which make up the first averages.
+    `reach` is the average of high less low, over `slow` bars. Nothing is decided during the first
+    `slow` bars, which make up the first averages.
     """
 
     __slots__ = (
         "_bars",
-        "_close",
         "_fast",
         "_fast_weight",
         "_quiet",
@@ -54,13 +53,13 @@ class Crossover:
         "_slow_weight",
         "_traded",
         "_warm",
-        "true_range",
+        "reach",
     )
 
     def __init__(self, fast: int, slow: int, quiet: Sequence[int]) -> None:
         self._fast_weight, self._slow_weight = 2 / (fast + 1), 2 / (slow + 1)
         self._warm, self._quiet = slow, quiet
-        self._fast = self._slow = self._close = self.true_range = 0.0
+        self._fast = self._slow = self.reach = 0.0
         self._bars = 0
         self._traded = HOLD
 
@@ -74,9 +73,7 @@ class Crossover:
         if index < self._warm:
             self._begin(high, low, close)
             return HOLD
-        reach = max(high, self._close) - min(low, self._close)
-        self._close = close
-        self.true_range += self._slow_weight * (reach - self.true_range)
+        self.reach += self._slow_weight * (high - low - self.reach)
         fast = self._fast = self._fast + self._fast_weight * (close - self._fast)
         slow = self._slow = self._slow + self._slow_weight * (close - self._slow)
         if self._quiet[index]:
@@ -91,18 +88,14 @@ class Crossover:
 
     def _begin(self, high: float, low: float, close: float) -> None:
         """Take in one of the first bars, of which there are only plain averages."""
-        self._close = close
-        self.true_range += (high - low - self.true_range) / self._bars
+        self.reach += (high - low - self.reach) / self._bars
         self._fast += (close - self._fast) * max(self._fast_weight, 1 / self._bars)
         self._slow += (close - self._slow) / self._bars
 
 
-def levels(side: int, close: float, true_range: float) -> tuple[float, float]:
+def levels(side: int, close: float, reach: float) -> tuple[float, float]:
     """Return stop and target of an entry at `close`."""
-    return (
-        round(close - side * STOP * true_range, DIGITS),
-        round(close + side * TARGET * true_range, DIGITS),
-    )
+    return round(close - side * STOP * reach, DIGITS), round(close + side * TARGET * reach, DIGITS)
 
 
 def write_bars(path: Path, bars: Bars) -> None:

@@ -50,7 +50,7 @@ class Strategy:
             return {"action": "none"}
         if decision == LEAVE:
             return {"action": "close"}
-        stop, target = levels(decision, close, self.rule.true_range)
+        stop, target = levels(decision, close, self.rule.reach)
         return {
             "action": "open",
             "parameters": {

@@ -75,7 +75,7 @@ def run_backtesting(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
             if decision == LEAVE:
                 self.position.close()
                 return
-            stop, target = levels(decision, close, rule.true_range)
+            stop, target = levels(decision, close, rule.reach)
             place = self.buy if decision == BUY else self.sell
             place(size=UNITS, sl=stop, tp=target)
 
@@ -125,7 +125,7 @@ def run_backtrader(bars: Bars, rule: Crossover) -> tuple[float, float, Trades]:
                 for order in self.bracket[1:]:
                     self.cancel(order)
                 return
-            stop, target = levels(decision, close, rule.true_range)
+            stop, target = levels(decision, close, rule.reach)
             place = self.buy_bracket if decision == BUY else self.sell_bracket
             self.bracket = place(
                 size=UNITS,
