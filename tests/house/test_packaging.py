@@ -131,7 +131,7 @@ def test_front_end_packages_are_pinned_with_integrity_and_no_address() -> None:
 
 def test_nothing_names_a_package_registry_or_a_machine() -> None:
     # Spelled in pieces, so that this file does not name them either. A path of a machine starts
-    # at its root: docs/root/x and a/work/b are the project's own.
+    # at its root: a folder of that name inside the project is its own.
     hosts = "|".join((r"npmjs\.(?:org|com)", r"py" + r"pi\.org", r"python" + r"hosted\.org"))
     folders = "|".join(("ro" + "ot", "wo" + "rk", "us" + "r/local"))
     forbidden = re.compile(rf"(?:{hosts})|(?<![\w.}})>*])/(?:{folders})/")
